@@ -1,0 +1,63 @@
+#include "engine/contract/address.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <span>
+
+namespace sonde {
+
+std::optional<Address> Address::ParseLiteral(std::string_view text, uint16_t port) {
+  char buffer[INET6_ADDRSTRLEN + IF_NAMESIZE + 2];
+  if (text.empty() || text.size() >= sizeof buffer) return std::nullopt;
+  Address address;
+  address.port = port;
+  const size_t percent = text.find('%');
+  const std::string_view host = text.substr(0, percent);
+  std::memcpy(buffer, host.data(), host.size());
+  buffer[host.size()] = '\0';
+  if (percent == std::string_view::npos && inet_pton(AF_INET, buffer, address.bytes.data()) == 1) {
+    address.family = IpFamily::kV4;
+    return address;
+  }
+  if (inet_pton(AF_INET6, buffer, address.bytes.data()) != 1) return std::nullopt;
+  address.family = IpFamily::kV6;
+  if (percent != std::string_view::npos) {
+    const std::string zone(text.substr(percent + 1));
+    const char* end = zone.data() + zone.size();
+    const auto [rest, error] = std::from_chars(zone.data(), end, address.scope);
+    if (error != std::errc() || rest != end) address.scope = if_nametoindex(zone.c_str());
+    if (address.scope == 0) return std::nullopt;
+  }
+  return address;
+}
+
+std::string Address::Host() const {
+  char buffer[INET6_ADDRSTRLEN] = "";
+  if (family == IpFamily::kNone) return "";
+  inet_ntop(family == IpFamily::kV4 ? AF_INET : AF_INET6, bytes.data(), buffer, sizeof buffer);
+  std::string host = buffer;
+  if (scope != 0) host += "%" + std::to_string(scope);
+  return host;
+}
+
+std::string Address::HostPort() const {
+  const std::string digits = std::to_string(port);
+  return family == IpFamily::kV6 ? "[" + Host() + "]:" + digits : Host() + ":" + digits;
+}
+
+uint32_t Address::Hash() const {
+  static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  std::span<const uint8_t> data(bytes.data(), family == IpFamily::kV4 ? 4u : 16u);
+  if (family == IpFamily::kV6 && std::equal(std::begin(kMapped), std::end(kMapped), data.begin())) {
+    data = data.subspan(12);
+  }
+  uint32_t hash = 2166136261u;
+  for (const uint8_t byte : data) hash = (hash ^ byte) * 16777619u;
+  return hash;
+}
+
+}  // namespace sonde

@@ -1,0 +1,149 @@
+// Facts: what a probe measured, as numbers. One table gives each fact its family, its constant
+// label, its help and where it shows. A new fact is one line here. At most 48.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace sonde {
+
+// Which switch of `metrics: {families: [...]}` a family answers to.
+enum class FamilyGroup : uint8_t { kCore, kPhases, kHistogram, kRatios, kTls };
+
+// Where a fact shows: in the answer of /probe, in the scheduled series of /metrics, or both.
+enum class Shown : uint8_t { kProbe = 1, kScheduled = 2, kBoth = 3 };
+
+// enumerator, family, constant label ("" for none), group, shown, help
+// Rows of one family stand together; the order is the order of exposition.
+#define SONDE_FACTS(X)                                                                             \
+  X(Success, "probe_success", "", Core, Both, "1 when the last run succeeded, else 0")             \
+  X(Duration, "probe_duration_seconds", "", Core, Both, "Wall time of the whole probe")            \
+  X(Timeout, "probe_timeout_seconds", "", Core, Probe, "The effective time-out of the probe")      \
+  X(DnsLookupTime, "probe_dns_lookup_time_seconds", "", Phases, Both,                              \
+    "Time spent resolving the target's name")                                                      \
+  X(IpProtocol, "probe_ip_protocol", "", Core, Both, "4 or 6; 0 when the name did not resolve")    \
+  X(IpAddrHash, "probe_ip_addr_hash", "", Core, Both, "FNV-1a hash of the address probed")         \
+  X(HttpResolve, "probe_http_duration_seconds", "phase=\"resolve\"", Phases, Both,                 \
+    "Seconds per phase of an HTTP probe, summed over redirects")                                   \
+  X(HttpConnect, "probe_http_duration_seconds", "phase=\"connect\"", Phases, Both, "")             \
+  X(HttpTls, "probe_http_duration_seconds", "phase=\"tls\"", Phases, Both, "")                     \
+  X(HttpProcessing, "probe_http_duration_seconds", "phase=\"processing\"", Phases, Both, "")       \
+  X(HttpTransfer, "probe_http_duration_seconds", "phase=\"transfer\"", Phases, Both, "")           \
+  X(HttpContentLength, "probe_http_content_length", "", Core, Both,                                \
+    "Content-Length of the final response; -1 unknown, 0 without a response")                      \
+  X(HttpBodyLength, "probe_http_uncompressed_body_length", "", Core, Both,                         \
+    "Body bytes read, after decompression")                                                        \
+  X(HttpRedirects, "probe_http_redirects", "", Core, Both, "Redirects received")                   \
+  X(HttpSsl, "probe_http_ssl", "", Core, Both, "1 when the final response came over TLS")          \
+  X(HttpStatusCode, "probe_http_status_code", "", Core, Both, "Status code of the final response") \
+  X(HttpVersion, "probe_http_version", "", Core, Both, "HTTP version of the final response")       \
+  X(FailedRegex, "probe_failed_due_to_regex", "", Core, Both,                                      \
+    "1 when the last rule evaluated was a regular expression that failed")                         \
+  X(FailedBytes, "probe_failed_due_to_bytes", "", Core, Both,                                      \
+    "1 when expected bytes did not arrive")                                                        \
+  X(HttpLastModified, "probe_http_last_modified_timestamp_seconds", "", Core, Both,                \
+    "Last-Modified of the final response")                                                         \
+  X(CertExpiry, "probe_ssl_earliest_cert_expiry", "", Tls, Both,                                   \
+    "Earliest expiry among the certificates the peer sent")                                        \
+  X(ChainExpiry, "probe_ssl_last_chain_expiry_timestamp_seconds", "", Tls, Both,                   \
+    "Expiry of the verified chain that lasts longest; -62135596800 when nothing was verified")     \
+  X(TcpResolve, "probe_tcp_duration_seconds", "phase=\"resolve\"", Phases, Scheduled,              \
+    "Seconds per phase of a TCP probe")                                                            \
+  X(TcpConnect, "probe_tcp_duration_seconds", "phase=\"connect\"", Phases, Scheduled, "")          \
+  X(TcpTls, "probe_tcp_duration_seconds", "phase=\"tls\"", Phases, Scheduled, "")                  \
+  X(TcpDialogue, "probe_tcp_duration_seconds", "phase=\"dialogue\"", Phases, Scheduled, "")
+
+enum class Fact : uint8_t {
+#define SONDE_FACT_ENUM(name, family, label, group, shown, help) k##name,
+  SONDE_FACTS(SONDE_FACT_ENUM)
+#undef SONDE_FACT_ENUM
+      kCount,
+};
+
+inline constexpr size_t kFactCount = static_cast<size_t>(Fact::kCount);
+static_assert(kFactCount <= 48, "the presence bitmap and the budget of DESIGN hold 48 facts");
+
+struct FactInfo {
+  Fact fact;
+  std::string_view family;
+  std::string_view label;  // `name="value"`, ready for exposition; empty for none
+  FamilyGroup group;
+  Shown shown;
+  std::string_view help;  // given by the first row of a family
+};
+
+// The whole table, indexed by the enumerator's value. Any thread.
+std::span<const FactInfo> Facts();
+inline const FactInfo& Info(Fact fact) { return Facts()[static_cast<size_t>(fact)]; }
+
+// Families whose value is always 1 and whose labels carry the message.
+#define SONDE_TEXT_FAMILIES(X)                                                             \
+  X(ChainInfo, "probe_ssl_last_chain_info", Tls, "The leaf certificate the peer sent")     \
+  X(TlsVersion, "probe_tls_version_info", Tls, "The TLS version in use")                   \
+  X(TlsCipher, "probe_tls_cipher_info", Tls, "The TLS cipher in use")                      \
+  X(VerifyResult, "probe_ssl_verify_result_info", Tls, "What verifying the chain came to") \
+  X(ExpectInfo, "probe_expect_info", Core, "Labels captured by a dialogue's expect entries")
+
+enum class TextFamily : uint8_t {
+#define SONDE_TEXT_ENUM(name, family, group, help) k##name,
+  SONDE_TEXT_FAMILIES(SONDE_TEXT_ENUM)
+#undef SONDE_TEXT_ENUM
+      kCount,
+};
+
+struct TextFamilyInfo {
+  TextFamily family;
+  std::string_view name;
+  FamilyGroup group;
+  std::string_view help;
+};
+std::span<const TextFamilyInfo> TextFamilies();
+
+// The facts of one probe: a bitmap of those set (absent is not 0) and their values packed in table
+// order. Trivially copyable; a probe sets at most kCapacity of them, more is a programming error.
+class FactSet {
+ public:
+  static constexpr size_t kCapacity = 28;
+
+  void Set(Fact fact, double value) {
+    const uint64_t bit = Bit(fact);
+    const size_t at = Rank(bit);
+    if (!(present_ & bit)) {
+      const size_t count = size();
+      if (count == kCapacity) __builtin_trap();
+      std::memmove(values_ + at + 1, values_ + at, (count - at) * sizeof(double));
+      present_ |= bit;
+    }
+    values_[at] = value;
+  }
+  void Clear(Fact fact) {
+    const uint64_t bit = Bit(fact);
+    if (!(present_ & bit)) return;
+    const size_t at = Rank(bit);
+    std::memmove(values_ + at, values_ + at + 1, (size() - at - 1) * sizeof(double));
+    present_ &= ~bit;
+  }
+  bool Has(Fact fact) const { return (present_ & Bit(fact)) != 0; }
+  std::optional<double> Get(Fact fact) const {
+    const uint64_t bit = Bit(fact);
+    if (!(present_ & bit)) return std::nullopt;
+    return values_[Rank(bit)];
+  }
+  size_t size() const { return static_cast<size_t>(std::popcount(present_)); }
+  uint64_t present() const { return present_; }
+
+ private:
+  static constexpr uint64_t Bit(Fact fact) { return uint64_t{1} << static_cast<unsigned>(fact); }
+  size_t Rank(uint64_t bit) const {
+    return static_cast<size_t>(std::popcount(present_ & (bit - 1)));
+  }
+
+  uint64_t present_ = 0;
+  double values_[kCapacity] = {};
+};
+
+}  // namespace sonde

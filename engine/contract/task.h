@@ -1,0 +1,82 @@
+// A Task is an immutable, validated value: everything that wants probing becomes one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/contract/config_node.h"
+#include "engine/contract/conversation.h"
+#include "engine/contract/schedule.h"
+
+namespace sonde {
+
+class Prober;
+
+// The options of one module, parsed once, shared by every task that names it. Each protocol derives
+// its own. Immutable after parsing; read on every shard.
+struct Module {
+  virtual ~Module() = default;
+  std::string name;  // "" for a task's inline options
+  const Prober* prober = nullptr;
+  Duration timeout{};  // 0: unset
+  NetworkOptions network;
+  std::vector<std::string> files;  // every path the options name, for Files::Watch
+  uint64_t content_hash = 0;       // equal hash = equal options; used to tell changed tasks
+};
+
+// What is the task's own after parsing: the target taken apart, cached request bytes, the short
+// `expect` form. Each protocol derives its own.
+struct TargetPlan {
+  virtual ~TargetPlan() = default;
+  std::string destination;       // "host:port": key of the per-destination limits
+  bool needs_handshake = false;  // the first leg speaks TLS: admission counts it
+};
+
+struct Task {
+  uint64_t id = 0;   // hash of the name for tasks of a file
+  std::string name;  // unique
+  const Prober* prober = nullptr;
+  std::string target;  // as written
+  std::string application;
+  std::vector<std::pair<std::string, std::string>> labels;  // sorted by name, names unique and free
+  std::shared_ptr<const Module> module;
+  std::shared_ptr<const TargetPlan> plan;
+  Schedule schedule;
+  Duration timeout = Seconds(5);
+  bool enabled = true;
+  uint64_t version = 0;  // hash of everything above; equal version = same task
+};
+
+// A protocol's entry in the registry: stateless, one constant object per protocol. Parsing runs on
+// the loader's thread, Make on shards.
+class Prober {
+ public:
+  virtual ~Prober() = default;
+
+  virtual std::string_view name() const = 0;  // "http": label value `type`
+
+  // The prober's block of a module (`http: {...}`); null or absent block = all defaults. Reports
+  // into `diagnostics` under `path`; returns null when there was an error.
+  virtual std::shared_ptr<Module> ParseModule(const ConfigNode* block, const std::string& path,
+                                              Diagnostics& diagnostics) const = 0;
+
+  // The task's own part. `expect` may be null; `mark` is where the target stood. Null on error.
+  virtual std::shared_ptr<const TargetPlan> ParseTarget(std::string_view target, Mark mark,
+                                                        const ConfigNode* expect,
+                                                        const Module& module,
+                                                        const std::string& path,
+                                                        Diagnostics& diagnostics) const = 0;
+
+  // Builds the conversation in `place` (kConversationBytes, max-aligned). The task outlives it.
+  virtual Conversation* Make(void* place, const Task& task,
+                             const ConversationContext& context) const = 0;
+};
+
+// The id of a task that has no other: SipHash of its name. Never 0.
+uint64_t TaskIdOf(std::string_view name);
+
+}  // namespace sonde

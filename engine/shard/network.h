@@ -1,0 +1,89 @@
+// The seam between a shard and the world. In production engine/loop implements it over epoll and
+// c-ares; in tests SimNetwork does. Everything here runs on the shard's thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "engine/contract/address.h"
+#include "engine/contract/conversation.h"
+#include "engine/contract/instant.h"
+#include "engine/contract/outcome.h"
+
+namespace sonde {
+
+// A probe slot. Every event carries the reference it was asked with; the shard ignores events whose
+// generation is not the slot's own, so a late one never meets a reused slot.
+struct SlotRef {
+  uint32_t index = 0;
+  uint32_t generation = 0;
+  bool operator==(const SlotRef&) const = default;
+};
+
+struct ResolveAnswer {
+  Outcome outcome = Outcome::kOk;  // or one of phase dns, or prober/*
+  Address address;                 // family and bytes; the port is the caller's business
+  Instant at;                      // when the answer was known
+  bool cached = false;
+};
+
+struct IoResult {
+  size_t count = 0;
+  int error = 0;  // errno; EAGAIN: try again at the next event. Receive: 0 and count 0 = end (FIN)
+  Instant at;     // stamped around the system call
+};
+
+// A stream of the network's; meaning is the network's own (a descriptor).
+using StreamId = int32_t;
+inline constexpr StreamId kNoStream = -1;
+
+struct ConnectResult {
+  StreamId stream = kNoStream;  // kNoStream: error says why, no event follows
+  int error = 0;
+  Instant at;  // right before connect(2)
+};
+
+// What the shard is told. Called between polls, never from within a Network call.
+class NetworkEvents {
+ public:
+  virtual ~NetworkEvents() = default;
+  virtual void OnResolved(SlotRef slot, const ResolveAnswer& answer) = 0;
+  virtual void OnConnected(SlotRef slot, Instant at) = 0;
+  virtual void OnConnectFailed(SlotRef slot, int error, Instant at) = 0;
+  // Edge-triggered: bytes, an end or an error wait in the stream. Receive until EAGAIN, end or
+  // error (a short count means empty, as with edge-triggered epoll).
+  virtual void OnReadable(SlotRef slot, Instant at) = 0;
+  virtual void OnWritable(SlotRef slot, Instant at) = 0;  // after a Send that met EAGAIN
+};
+
+class Network {
+ public:
+  virtual ~Network() = default;
+
+  // The clock at the socket's edge: CLOCK_MONOTONIC read now, or the simulated time.
+  virtual Instant Stamp() = 0;
+
+  // Literal addresses, the hosts file and cached answers are returned at once; otherwise nullopt
+  // and exactly one OnResolved follows, unless cancelled. `host` is copied if it must be kept.
+  virtual std::optional<ResolveAnswer> Resolve(SlotRef slot, std::string_view host,
+                                               const NetworkOptions& options) = 0;
+  virtual void CancelResolve(
+      SlotRef slot) = 0;  // no OnResolved will follow; unknown slots are fine
+
+  // Starts a non-blocking TCP connection. One of OnConnected / OnConnectFailed follows, always as
+  // an event, also when the kernel connected at once.
+  virtual ConnectResult Connect(SlotRef slot, const Address& to, const NetworkOptions& options) = 0;
+
+  virtual IoResult Send(StreamId stream, Bytes bytes) = 0;
+  virtual IoResult Receive(StreamId stream, std::span<uint8_t> into) = 0;
+
+  // Frees the stream at once. No event of it is delivered afterwards.
+  virtual void Close(StreamId stream, NetworkOptions::Close how) = 0;
+
+  // Descriptors this network may still open; admission keeps away from zero.
+  virtual size_t DescriptorsLeft() const = 0;
+};
+
+}  // namespace sonde

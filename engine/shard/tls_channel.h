@@ -1,0 +1,82 @@
+// TLS as a filter: ciphertext in, plaintext out, and the other way round. Owns no socket and reads
+// no clock but the wall time it is told for certificate checks, so that it runs unchanged over the
+// simulated network, and over another TLS (proxies).
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "absl/status/statusor.h"
+#include "engine/contract/conversation.h"
+#include "engine/contract/files.h"
+#include "engine/contract/tls_profile.h"
+
+namespace sonde {
+
+// One per shard: an SSL_CTX per distinct profile, built at first use and again when one of the
+// files it names changed. Not thread-safe.
+class TlsContexts {
+ public:
+  // `files` may be null: then profiles naming files are errors.
+  explicit TlsContexts(Files* files);
+  ~TlsContexts();
+
+  // The context stays valid while a channel uses it (SSL holds a reference). An error is the
+  // prober's own (prober/config) and says which file or setting.
+  absl::StatusOr<SSL_CTX*> For(const TlsProfile& profile);
+
+ private:
+  struct Entry;
+  Files* files_;
+  std::unordered_map<const TlsProfile*, std::unique_ptr<Entry>> by_pointer_;
+};
+
+class TlsChannel {
+ public:
+  enum class State : uint8_t {
+    kHandshaking,
+    kOpen,
+    kEnded,   // the peer sent close_notify
+    kFailed,  // outcome() and detail() say why
+  };
+
+  // `server_name`: SNI (unless a literal address) and the name the certificate must carry.
+  // `now` is what validity periods are checked against. Null: out of memory.
+  static std::unique_ptr<TlsChannel> Client(SSL_CTX* context, const TlsProfile& profile,
+                                            std::string_view server_name, WallTime now);
+  ~TlsChannel();
+
+  // Writes the first flight.
+  State Start(Buffer& cipher_out);
+
+  // Takes all of `cipher_in`. Appends decrypted bytes to `plain_out` and whatever TLS itself wants
+  // sent (handshake flights, alerts, key updates) to `cipher_out`.
+  State Feed(Bytes cipher_in, Buffer& plain_out, Buffer& cipher_out);
+
+  // Encrypts all of `plain`. Only in kOpen.
+  State Write(Bytes plain, Buffer& cipher_out);
+
+  // Queues close_notify for an orderly end.
+  void Shutdown(Buffer& cipher_out);
+
+  State state() const { return state_; }
+  // Filled when the handshake ended, well or badly (certificate facts as far as one was received).
+  const TlsFacts& facts() const { return facts_; }
+  Outcome outcome() const { return outcome_; }           // kFailed: of phase tls
+  const std::string& detail() const { return detail_; }  // kFailed: in words
+
+ private:
+  TlsChannel() = default;
+  State state_ = State::kHandshaking;
+  Outcome outcome_ = Outcome::kOk;
+  TlsFacts facts_;
+  std::string detail_;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sonde
