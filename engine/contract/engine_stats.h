@@ -1,0 +1,109 @@
+// How the engine itself is doing, as plain numbers: the counters behind the sonde_* families.
+// Counters start at 0 with the process and never go back; arrays are indexed by the enums below,
+// whose tables carry the label values.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "engine/contract/outcome.h"
+
+namespace sonde {
+
+// Why a slot of the schedule got no run.
+enum class SkipReason : uint8_t {
+  kOverlap,    // the task was still waiting or running
+  kStall,      // the loop stood still
+  kClockStep,  // the wall clock was set forward
+  kCount,
+};
+inline constexpr size_t kSkipReasons = static_cast<size_t>(SkipReason::kCount);
+inline constexpr std::array<std::string_view, kSkipReasons> kSkipReasonNames = {"overlap", "stall",
+                                                                                "clock_step"};
+
+// Why a due task had to wait in the start queue. Counted once per wait and reason.
+enum class BlockReason : uint8_t {
+  kInFlight,     // runs in flight on the shard
+  kDestination,  // runs in flight to the same destination
+  kRate,         // starts per second to the same destination
+  kHandshakes,   // TLS handshakes in progress
+  kDescriptors,
+  kPorts,
+  kCount,
+};
+inline constexpr size_t kBlockReasons = static_cast<size_t>(BlockReason::kCount);
+inline constexpr std::array<std::string_view, kBlockReasons> kBlockReasonNames = {
+    "in_flight", "destination", "rate", "handshakes", "descriptors", "ports"};
+
+// Which kind of probe policy rule refused a leg.
+enum class PolicyKind : uint8_t { kAddress, kName, kPort, kScheme, kCount };
+inline constexpr size_t kPolicyKinds = static_cast<size_t>(PolicyKind::kCount);
+inline constexpr std::array<std::string_view, kPolicyKinds> kPolicyKindNames = {"address", "name",
+                                                                                "port", "scheme"};
+
+inline constexpr size_t kVerdicts = 3;  // Verdict: success, failed, inconclusive
+
+// Upper bounds of sonde_schedule_lateness_seconds (due to started); the last bucket is +Inf.
+inline constexpr std::array<double, 13> kLatenessBounds = {
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0};
+inline constexpr size_t kLatenessBuckets = kLatenessBounds.size() + 1;
+
+// Index of the bucket a lateness belongs to (bounds are inclusive).
+constexpr size_t LatenessBucket(double seconds) {
+  size_t i = 0;
+  while (i < kLatenessBounds.size() && seconds > kLatenessBounds[i]) ++i;
+  return i;
+}
+
+// Runs of one task type by verdict. `type` is Prober::name() and lives as long as the process.
+struct TypeRuns {
+  std::string_view type;
+  std::array<uint64_t, kVerdicts> by_verdict{};
+};
+
+// One shard at one moment. Counters of one snapshot need not be of the very same turn of the loop,
+// except started, finished and in_flight: started == finished + in_flight always holds.
+struct ShardStats {
+  uint64_t tasks = 0;  // tasks the shard holds, enabled or not
+
+  uint64_t started = 0;
+  uint64_t finished = 0;
+  uint64_t in_flight = 0;
+  uint64_t waiting = 0;         // tasks in the start queue now
+  std::vector<TypeRuns> types;  // types met so far (or all that are registered), in any order
+
+  std::array<uint64_t, kSkipReasons> skipped{};   // slots
+  std::array<uint64_t, kBlockReasons> blocked{};  // waits
+  std::array<uint64_t, kPolicyKinds> refused{};   // legs refused by the probe policy
+
+  std::array<uint64_t, kLatenessBuckets> lateness{};  // not cumulative
+  double lateness_sum_seconds = 0;
+
+  uint64_t gaps = 0;                  // times the loop stood still (DESIGN: late)
+  uint64_t latencies_unrecorded = 0;  // passes whose latency a gap spoiled
+
+  double loop_utilization = 0;  // busy share of the last seconds, 0 to 1
+
+  uint64_t resolver_hits = 0;    // answered from the cache, the hosts file excluded
+  uint64_t resolver_misses = 0;  // asked of a server
+
+  uint64_t handshakes_full = 0;
+  uint64_t handshakes_resumed = 0;
+  uint64_t handshakes_failed = 0;
+  uint64_t handshakes_in_progress = 0;
+
+  uint64_t descriptors = 0;  // open now for probes
+};
+
+// Implemented by the engine.
+class EngineStats {
+ public:
+  virtual ~EngineStats() = default;
+  // One entry per shard, in the order of their numbers. Any thread; does not wait for a shard.
+  virtual std::vector<ShardStats> Snapshot() const = 0;
+};
+
+}  // namespace sonde
