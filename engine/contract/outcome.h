@@ -94,6 +94,7 @@ enum class Verdict : uint8_t { kSuccess, kFailed, kInconclusive };
   X(ProberMemory, Prober, "memory", Prober, "the prober had no memory or buffer left")            \
   X(ProberPolicy, Prober, "policy", Prober, "the probe policy forbids this destination")          \
   X(ProberConfig, Prober, "config", Prober, "a file or setting the probe needs is not usable")    \
+  X(ProberBusy, Prober, "busy", Prober, "the prober had no room to start the run in time")        \
   X(ProberCancelled, Prober, "cancelled", Prober, "the run was cancelled")                        \
   X(ProberInternal, Prober, "internal", Prober, "the prober met an error of its own")
 

@@ -53,7 +53,7 @@ class NetworkEvents {
   virtual void OnConnected(SlotRef slot, Instant at) = 0;
   virtual void OnConnectFailed(SlotRef slot, int error, Instant at) = 0;
   // Edge-triggered: bytes, an end or an error wait in the stream. Receive until EAGAIN, end or
-  // error (a short count means empty, as with edge-triggered epoll).
+  // error; a short count alone says nothing, an end may stand behind it.
   virtual void OnReadable(SlotRef slot, Instant at) = 0;
   virtual void OnWritable(SlotRef slot, Instant at) = 0;  // after a Send that met EAGAIN
 };
