@@ -46,6 +46,10 @@ inline constexpr std::array<std::string_view, kPolicyKinds> kPolicyKindNames = {
 
 inline constexpr size_t kVerdicts = 3;  // Verdict: success, failed, inconclusive
 
+#define SONDE_COUNT_OUTCOME(name, phase, reason, fault, sentence) +1
+inline constexpr size_t kOutcomeCount = 0 SONDE_OUTCOMES(SONDE_COUNT_OUTCOME);
+#undef SONDE_COUNT_OUTCOME
+
 // Upper bounds of sonde_schedule_lateness_seconds (due to started); the last bucket is +Inf.
 inline constexpr std::array<double, 13> kLatenessBounds = {
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0};
@@ -75,9 +79,10 @@ struct ShardStats {
   uint64_t waiting = 0;         // tasks in the start queue now
   std::vector<TypeRuns> types;  // types met so far (or all that are registered), in any order
 
-  std::array<uint64_t, kSkipReasons> skipped{};   // slots
-  std::array<uint64_t, kBlockReasons> blocked{};  // waits
-  std::array<uint64_t, kPolicyKinds> refused{};   // legs refused by the probe policy
+  std::array<uint64_t, kOutcomeCount> outcomes{};  // finished runs, indexed by Outcome
+  std::array<uint64_t, kSkipReasons> skipped{};    // slots
+  std::array<uint64_t, kBlockReasons> blocked{};   // waits
+  std::array<uint64_t, kPolicyKinds> refused{};    // legs refused by the probe policy
 
   std::array<uint64_t, kLatenessBuckets> lateness{};  // not cumulative
   double lateness_sum_seconds = 0;
