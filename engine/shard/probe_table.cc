@@ -1,0 +1,511 @@
+#include "engine/shard/probe_table.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "engine/shard/network_error.h"
+
+namespace sonde {
+namespace {
+
+// SplitMix64: seeded, so that a simulated day replays byte for byte.
+uint64_t NextRandom(void* state) {
+  uint64_t& s = *static_cast<uint64_t*>(state);
+  uint64_t z = (s += 0x9e3779b97f4a7c15u);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+ProbeTable::ProbeTable(unsigned shard, Network& network, Files* files, uint64_t random_seed,
+                       Instant start, Owner& owner)
+    : shard_(shard),
+      network_(network),
+      owner_(owner),
+      files_(files),
+      tls_contexts_(files),
+      wheel_(start),
+      random_state_(random_seed),
+      read_buffer_(new uint8_t[kReadSize]),
+      plain_(buffers_.Take()) {}
+
+ProbeTable::~ProbeTable() = default;
+
+ProbeTable::Slot& ProbeTable::TakeSlot() {
+  if (free_.empty()) {
+    Slot& slot = slots_.emplace_back();
+    slot.ref = {static_cast<uint32_t>(slots_.size() - 1), 1};
+    return slot;
+  }
+  Slot& slot = slots_[free_.back()];
+  free_.pop_back();
+  return slot;
+}
+
+ProbeTable::Slot* ProbeTable::Find(SlotRef ref) {
+  if (ref.index >= slots_.size()) return nullptr;
+  Slot& slot = slots_[ref.index];
+  return slot.ref == ref && slot.state != Slot::State::kFree && !slot.ending ? &slot : nullptr;
+}
+
+void ProbeTable::Start(std::shared_ptr<const Task> task, Instant deadline, void* owner_data) {
+  Slot& slot = TakeSlot();
+  ++in_flight_;
+  slot.state = Slot::State::kStarting;
+  slot.owner_data = owner_data;
+  slot.task = std::move(task);
+  slot.deadline = deadline;
+  slot.wake_at = {};
+  slot.started = network_.Stamp();
+  slot.out.emplace(buffers_);
+  const ConversationContext context{buffers_, shard_, NextRandom, &random_state_, files_};
+  slot.conversation = slot.task->prober->Make(slot.place, *slot.task, context);
+  ArmTimer(slot);
+  Drive(slot, slot.conversation->Start(slot.started), slot.started);
+}
+
+void ProbeTable::Cancel(SlotRef ref, Outcome outcome, Instant at) {
+  if (Slot* slot = Find(ref)) Finish(*slot, outcome, at);
+}
+
+void ProbeTable::CancelAll(Instant at) {
+  for (Slot& slot : slots_) {
+    if (slot.state != Slot::State::kFree) Finish(slot, Outcome::kProberCancelled, at);
+  }
+}
+
+// The one place where steps are carried out. A step may lead to another at once (a refused
+// redirect, a cached name): a loop, not a recursion.
+void ProbeTable::Drive(Slot& slot, Step step, Instant at) {
+  Next next = step;
+  while (next && !slot.ending) {
+    const Step now = *next;
+    next.reset();
+    switch (now.kind) {
+      case Step::Kind::kMore:
+        if (slot.wake_at != now.wake_at) {
+          slot.wake_at = now.wake_at;
+          ArmTimer(slot);
+        }
+        if (slot.state == Slot::State::kOpen) Flush(slot);
+        break;
+      case Step::Kind::kPass:
+        Flush(slot);  // a farewell (QUIT) goes out if it fits
+        Finish(slot, Outcome::kOk, at);
+        break;
+      case Step::Kind::kFail:
+        Finish(slot, now.outcome, at);
+        break;
+      case Step::Kind::kSecure:
+        Flush(slot);
+        next = StartTls(slot, *now.tls, now.server_name, at);
+        break;
+      case Step::Kind::kOpen:
+        CloseLeg(slot, true);
+        next = OpenLeg(slot, *now.leg, at);
+        break;
+    }
+  }
+}
+
+// ---- opening ------------------------------------------------------------------------------------
+
+ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at) {
+  slot.plan = &plan;
+  slot.leg = Leg{};
+  slot.leg.start = at;
+  if (slot.legs < 255) ++slot.legs;
+  if (policy_) {
+    const ProbePolicy::Decision decision = policy_->CheckName(plan.host, plan.port, plan.scheme);
+    if (!decision.allowed) {
+      ++counters_.policy_refusals;
+      return FailLeg(slot, Outcome::kProberPolicy, decision.rule, at);
+    }
+  }
+  if (plan.address) {
+    slot.leg.resolved = true;
+    return ConnectTo(slot, *plan.address);
+  }
+  slot.state = Slot::State::kResolving;
+  slot.leg.resolve_start = network_.Stamp();
+  if (const auto answer = network_.Resolve(slot.ref, plan.host, *plan.network)) {
+    return Resolved(slot, *answer);
+  }
+  return std::nullopt;
+}
+
+ProbeTable::Next ProbeTable::Resolved(Slot& slot, const ResolveAnswer& answer) {
+  slot.leg.resolve_end = answer.at;
+  if (answer.outcome != Outcome::kOk) {
+    return FailLeg(slot, answer.outcome, Info(answer.outcome).sentence, answer.at);
+  }
+  slot.leg.resolved = true;
+  return ConnectTo(slot, answer.address);
+}
+
+ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
+  slot.leg.peer = address;
+  slot.leg.peer.port = slot.plan->port;
+  if (policy_) {
+    const ProbePolicy::Decision decision = policy_->CheckAddress(slot.leg.peer);
+    if (!decision.allowed) {
+      ++counters_.policy_refusals;
+      return FailLeg(slot, Outcome::kProberPolicy, decision.rule, network_.Stamp());
+    }
+  }
+  slot.state = Slot::State::kConnecting;
+  const ConnectResult result = network_.Connect(slot.ref, slot.leg.peer, *slot.plan->network);
+  slot.leg.connect_start = result.at;
+  slot.stream = result.stream;
+  if (result.stream == kNoStream) {
+    return FailLeg(slot, ConnectOutcome(result.error), ErrorText(result.error), result.at);
+  }
+  return std::nullopt;
+}
+
+ProbeTable::Next ProbeTable::FailLeg(Slot& slot, Outcome outcome, std::string_view detail,
+                                     Instant at) {
+  slot.leg.detail = detail;
+  slot.state = Slot::State::kStarting;
+  const Step step = slot.conversation->OnLegFailed(slot.leg, outcome, at);
+  slot.leg.detail = {};  // it may be a view of the caller's
+  // The conversation cannot go on without a leg: what is not an answer of its own is the failure.
+  return step.kind == Step::Kind::kMore && !step.wake_at.stamped() ? Step::Fail(outcome) : step;
+}
+
+ProbeTable::Next ProbeTable::StartTls(Slot& slot, const TlsProfile& profile,
+                                      std::string_view server_name, Instant at) {
+  const absl::StatusOr<SSL_CTX*> context = tls_contexts_.For(profile);
+  if (!context.ok()) {
+    const std::string message(context.status().message());
+    return FailLeg(slot, Outcome::kProberConfig, message, at);
+  }
+  if (!profile.server_name.empty()) server_name = profile.server_name;
+  slot.leg.tls_start = network_.Stamp();
+  slot.tls = TlsChannel::Client(*context, profile, server_name,
+                                WallTime{slot.leg.tls_start.ns + wall_offset_.ns});
+  if (!slot.tls) return FailLeg(slot, Outcome::kProberMemory, "TLS", at);
+  slot.leg.tls = &slot.tls->facts();
+  slot.state = Slot::State::kHandshaking;
+  slot.holds_handshake = true;
+  ++counters_.handshakes_in_progress;
+  slot.rest = Buffer();  // what came before the handshake must not be taken for what comes inside
+  if (!slot.cipher_out) slot.cipher_out = buffers_.Take();
+  const TlsChannel::State before = slot.tls->state();
+  slot.tls->Start(slot.cipher_out);
+  Flush(slot);
+  return AfterTls(slot, before, at);
+}
+
+void ProbeTable::EndHandshake(Slot& slot) {
+  if (!std::exchange(slot.holds_handshake, false)) return;
+  --counters_.handshakes_in_progress;
+  if (!slot.leg.tls_end.stamped()) {
+    ++counters_.handshakes_failed;
+  } else if (slot.tls && slot.tls->facts().resumed) {
+    ++counters_.handshakes_resumed;
+  } else {
+    ++counters_.handshakes_full;
+  }
+}
+
+// What a handshake's progress means for the leg.
+ProbeTable::Next ProbeTable::AfterTls(Slot& slot, TlsChannel::State before, Instant at) {
+  const TlsChannel::State now = slot.tls->state();
+  if (now == TlsChannel::State::kFailed) {
+    if (slot.state == Slot::State::kHandshaking) {
+      EndHandshake(slot);
+      return FailLeg(slot, slot.tls->outcome(), slot.tls->detail(), at);
+    }
+    return PeerClosed(slot, PeerClose::kTruncated, at);  // broken records after the handshake
+  }
+  if (before == TlsChannel::State::kHandshaking && now != before) {
+    slot.leg.tls_end = network_.Stamp();
+    EndHandshake(slot);
+    return Opened(slot, slot.leg.tls_end);
+  }
+  return std::nullopt;
+}
+
+ProbeTable::Next ProbeTable::Opened(Slot& slot, Instant at) {
+  slot.state = Slot::State::kOpen;
+  return slot.conversation->OnOpen(slot.leg, at, *slot.out);
+}
+
+// ---- events -------------------------------------------------------------------------------------
+
+void ProbeTable::OnResolved(SlotRef ref, const ResolveAnswer& answer) {
+  Slot* slot = Find(ref);
+  if (!slot || slot->state != Slot::State::kResolving) return;
+  if (const Next next = Resolved(*slot, answer)) Drive(*slot, *next, answer.at);
+}
+
+void ProbeTable::OnConnected(SlotRef ref, Instant at) {
+  Slot* slot = Find(ref);
+  if (!slot || slot->state != Slot::State::kConnecting) return;
+  slot->leg.connected = at;
+  const Next next =
+      slot->plan->tls
+          ? StartTls(*slot, *slot->plan->tls,
+                     slot->plan->server_name.empty() ? slot->plan->host : slot->plan->server_name,
+                     at)
+          : Opened(*slot, at);
+  if (next) Drive(*slot, *next, at);
+}
+
+void ProbeTable::OnConnectFailed(SlotRef ref, int error, Instant at) {
+  Slot* slot = Find(ref);
+  if (!slot || slot->state != Slot::State::kConnecting) return;
+  if (const Next next = FailLeg(*slot, ConnectOutcome(error), ErrorText(error), at)) {
+    Drive(*slot, *next, at);
+  }
+}
+
+void ProbeTable::OnReadable(SlotRef ref, Instant) {
+  if (Slot* slot = Find(ref)) Read(*slot);
+}
+
+void ProbeTable::OnWritable(SlotRef ref, Instant) {
+  Slot* slot = Find(ref);
+  if (!slot || (slot->state != Slot::State::kOpen && slot->state != Slot::State::kHandshaking)) {
+    return;
+  }
+  Flush(*slot);
+}
+
+void ProbeTable::Read(Slot& slot) {
+  const SlotRef ref = slot.ref;
+  for (int reads = 0; reads < kReadsPerEvent; ++reads) {
+    if (slot.state != Slot::State::kOpen && slot.state != Slot::State::kHandshaking) return;
+    const StreamId stream = slot.stream;
+    const IoResult result = network_.Receive(stream, {read_buffer_.get(), kReadSize});
+    if (result.error == EAGAIN || result.error == EWOULDBLOCK) return;
+    Next next;
+    if (result.error != 0) {
+      next = PeerClosed(slot, PeerClose::kReset, result.at);
+    } else if (result.count == 0) {
+      next = PeerClosed(slot, slot.tls ? PeerClose::kTruncated : PeerClose::kEnd, result.at);
+    } else {
+      next = TakeBytes(slot, {read_buffer_.get(), result.count}, result.at);
+    }
+    if (next) Drive(slot, *next, result.at);
+    // The step may have ended the probe or moved it to another leg.
+    if (!Find(ref) || slot.stream != stream) return;
+    if (result.error != 0 || result.count == 0) return;
+  }
+  ReadLater(slot);
+}
+
+void ProbeTable::ReadLater(Slot& slot) {
+  if (!std::exchange(slot.more_to_read, true)) hungry_.push_back(slot.ref);
+}
+
+ProbeTable::Next ProbeTable::TakeBytes(Slot& slot, Bytes bytes, Instant at) {
+  if (!slot.tls) return GivePlain(slot, bytes, at);
+  const SlotRef ref = slot.ref;
+  const TlsChannel::State before = slot.tls->state();
+  plain_.Clear();
+  slot.tls->Feed(bytes, plain_, slot.cipher_out);
+  Flush(slot);
+  // One flight may end the handshake, carry application data and close: in that order.
+  if (Next next = AfterTls(slot, before, at)) {
+    if (next->kind != Step::Kind::kMore) return next;
+    Drive(slot, *next, at);
+    if (!Find(ref) || !slot.tls) return std::nullopt;
+  }
+  if (!plain_.empty()) {
+    if (Next next = GivePlain(slot, plain_.bytes(), at)) {
+      if (next->kind != Step::Kind::kMore) return next;
+      Drive(slot, *next, at);
+      if (!Find(ref) || !slot.tls) return std::nullopt;
+    }
+  }
+  if (slot.tls->state() == TlsChannel::State::kEnded) {
+    return PeerClosed(slot, PeerClose::kEnd, at);
+  }
+  return std::nullopt;
+}
+
+ProbeTable::Next ProbeTable::GivePlain(Slot& slot, Bytes bytes, Instant at) {
+  const bool kept = !slot.rest.empty();
+  if (kept) {
+    slot.rest.Append(bytes);
+    bytes = slot.rest.bytes();
+  }
+  size_t used = 0;
+  Step step;
+  do {
+    const ReadStep read = slot.conversation->OnBytes(bytes.subspan(used), at, *slot.out);
+    used += read.consumed;
+    step = read.step;
+    if (step.kind != Step::Kind::kMore || read.consumed == 0) break;
+  } while (used < bytes.size());
+  if (step.kind == Step::Kind::kPass || step.kind == Step::Kind::kFail ||
+      step.kind == Step::Kind::kOpen) {
+    return step;
+  }
+  if (bytes.size() - used > kRestLimit) return Step::Fail(Outcome::kProberMemory);
+  if (kept) {
+    slot.rest.DropFront(used);
+  } else if (used < bytes.size()) {
+    if (!slot.rest) slot.rest = buffers_.Take();
+    slot.rest.Append(bytes.subspan(used));
+  }
+  return step;
+}
+
+ProbeTable::Next ProbeTable::PeerClosed(Slot& slot, PeerClose how, Instant at) {
+  if (slot.state == Slot::State::kHandshaking) {
+    EndHandshake(slot);
+    const bool reset = how == PeerClose::kReset;
+    return FailLeg(slot, reset ? Outcome::kTlsReset : Outcome::kTlsClosed,
+                   reset ? "connection reset" : "connection closed", at);
+  }
+  if (how == PeerClose::kReset && Unsent(slot)) return Step::Fail(Outcome::kSendReset);
+  slot.wake_at = {};
+  const Step step = slot.conversation->OnPeerClosed(how, slot.rest.bytes(), at, *slot.out);
+  if (step.kind == Step::Kind::kMore && !step.wake_at.stamped()) {
+    return Step::Fail(Outcome::kProberInternal);  // nothing would ever happen again
+  }
+  return step;
+}
+
+// ---- sending ------------------------------------------------------------------------------------
+
+bool ProbeTable::Unsent(const Slot& slot) const {
+  return slot.send_broken || (slot.out && !slot.out->pending().empty()) ||
+         slot.cipher_sent < slot.cipher_out.size();
+}
+
+size_t ProbeTable::SendAll(Slot& slot, Bytes bytes) {
+  size_t sent = 0;
+  while (sent < bytes.size()) {
+    const IoResult result = network_.Send(slot.stream, bytes.subspan(sent));
+    if (result.error == EAGAIN || result.error == EWOULDBLOCK) return sent;
+    if (result.error != 0) {
+      // The peer tore the connection down. It may have answered before that: what it said still
+      // waits to be read, and the reset behind it.
+      slot.send_broken = true;
+      ReadLater(slot);
+      return bytes.size();
+    }
+    sent += result.count;
+  }
+  return sent;
+}
+
+void ProbeTable::Flush(Slot& slot) {
+  if (slot.stream == kNoStream) return;
+  if (!slot.tls) {
+    const Bytes pending = slot.out->pending();
+    if (!pending.empty()) slot.out->Consume(SendAll(slot, pending));
+    return;
+  }
+  const Bytes pending = slot.out->pending();
+  if (!pending.empty() && slot.tls->state() == TlsChannel::State::kOpen) {
+    slot.tls->Write(pending, slot.cipher_out);
+    slot.out->Consume(pending.size());
+  }
+  slot.cipher_sent += SendAll(slot, slot.cipher_out.bytes().subspan(slot.cipher_sent));
+  if (slot.cipher_sent == slot.cipher_out.size()) {
+    slot.cipher_out.Clear();
+    slot.cipher_sent = 0;
+  }
+}
+
+// ---- time ---------------------------------------------------------------------------------------
+
+void ProbeTable::ArmTimer(Slot& slot) {
+  const bool wake = slot.wake_at.stamped() && slot.wake_at < slot.deadline;
+  wheel_.Cancel(slot);
+  wheel_.Arm(slot, wake ? slot.wake_at : slot.deadline);
+}
+
+void ProbeTable::Advance(Instant now) {
+  hungry_now_.swap(hungry_);
+  for (const SlotRef ref : hungry_now_) {
+    if (Slot* slot = Find(ref)) {
+      slot->more_to_read = false;
+      Read(*slot);
+    }
+  }
+  hungry_now_.clear();
+  wheel_.AdvanceTo(now);
+  while (TimerNode* node = wheel_.PopExpired()) OnTimer(*static_cast<Slot*>(node), now);
+}
+
+std::optional<Instant> ProbeTable::NextWake() const {
+  if (!hungry_.empty()) return Instant{1};
+  return wheel_.NextWake();
+}
+
+void ProbeTable::OnTimer(Slot& slot, Instant now) {
+  if (slot.deadline <= now) {
+    Finish(slot, TimeoutOutcome(slot, now), now);
+    return;
+  }
+  slot.wake_at = {};
+  const SlotRef ref = slot.ref;
+  Drive(slot, slot.conversation->OnWake(now, *slot.out), now);
+  if (Find(ref) && !slot.armed()) ArmTimer(slot);
+}
+
+Outcome ProbeTable::TimeoutOutcome(Slot& slot, Instant at) {
+  switch (slot.state) {
+    case Slot::State::kResolving:
+      return Outcome::kDnsTimeout;
+    case Slot::State::kConnecting:
+      return Outcome::kConnectTimeout;
+    case Slot::State::kHandshaking:
+      return Outcome::kTlsTimeout;
+    default:
+      return Unsent(slot) ? Outcome::kSendTimeout : slot.conversation->OnDeadline(at);
+  }
+}
+
+// ---- ending -------------------------------------------------------------------------------------
+
+void ProbeTable::CloseLeg(Slot& slot, bool orderly) {
+  if (slot.state == Slot::State::kResolving) network_.CancelResolve(slot.ref);
+  EndHandshake(slot);
+  if (slot.stream != kNoStream) {
+    const bool reset = slot.plan->network->close == NetworkOptions::Close::kReset;
+    if (orderly && !reset && slot.tls && slot.tls->state() == TlsChannel::State::kOpen) {
+      slot.tls->Shutdown(slot.cipher_out);
+      Flush(slot);
+    }
+    network_.Close(slot.stream, slot.plan->network->close);
+    slot.stream = kNoStream;
+  }
+  slot.leg.tls = nullptr;
+  slot.tls.reset();
+  slot.rest = Buffer();
+  slot.cipher_out = Buffer();
+  slot.cipher_sent = 0;
+  slot.send_broken = false;
+  slot.out->Reset();
+  slot.state = Slot::State::kStarting;
+}
+
+void ProbeTable::Finish(Slot& slot, Outcome outcome, Instant at) {
+  if (std::exchange(slot.ending, true)) return;
+  wheel_.Cancel(slot);
+  owner_.OnProbeFinished(slot, outcome, at);
+  CloseLeg(slot, outcome == Outcome::kOk);
+  slot.conversation->~Conversation();
+  slot.conversation = nullptr;
+  slot.out.reset();
+  slot.task.reset();
+  slot.plan = nullptr;
+  slot.state = Slot::State::kFree;
+  slot.ending = false;
+  slot.more_to_read = false;
+  slot.legs = 0;
+  ++slot.ref.generation;
+  free_.push_back(slot.ref.index);
+  --in_flight_;
+}
+
+}  // namespace sonde

@@ -1,0 +1,156 @@
+// Probe slots: each runs one conversation over its legs, from Start to the one Finish.
+//
+// A slot's life: resolving -> connecting -> (handshaking) -> open -> finished; redirects and
+// STARTTLS go back. Everything runs on the shard's thread. Nothing here knows schedules or tallies:
+// whoever starts a probe is told of its end through ProbeOwner.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/contract/conversation.h"
+#include "engine/contract/files.h"
+#include "engine/contract/probe_policy.h"
+#include "engine/contract/task.h"
+#include "engine/shard/network.h"
+#include "engine/shard/timer_wheel.h"
+#include "engine/shard/tls_channel.h"
+
+namespace sonde {
+
+class ProbeTable : public NetworkEvents {
+ public:
+  struct Slot : TimerNode {
+    enum class State : uint8_t { kFree, kStarting, kResolving, kConnecting, kHandshaking, kOpen };
+
+    SlotRef ref;
+    State state = State::kFree;
+    bool ending = false;  // Finish was entered: nothing may drive the slot any more
+    bool holds_handshake = false;
+    bool more_to_read = false;  // to be read again in this turn's Advance, or the next
+    bool send_broken = false;   // the peer takes nothing more; what it said is still read
+    uint8_t legs = 0;
+    StreamId stream = kNoStream;
+    std::shared_ptr<const Task> task;
+    void* owner_data = nullptr;  // the owner's own
+    Conversation* conversation = nullptr;
+    const LegPlan* plan = nullptr;
+    Leg leg;
+    Instant started, deadline, wake_at;
+    std::optional<Output> out;
+    Buffer rest;        // bytes the conversation did not consume yet
+    Buffer cipher_out;  // TLS records not sent yet
+    size_t cipher_sent = 0;
+    std::unique_ptr<TlsChannel> tls;
+    alignas(std::max_align_t) std::byte place[kConversationBytes];
+  };
+
+  // Told once per probe, before the conversation is destroyed: `slot.conversation` may still be
+  // asked to Report. The slot is freed on return.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    virtual void OnProbeFinished(Slot& slot, Outcome outcome, Instant at) = 0;
+  };
+
+  struct Counters {
+    uint64_t handshakes_full = 0, handshakes_resumed = 0, handshakes_failed = 0;
+    uint64_t handshakes_in_progress = 0;
+    uint64_t policy_refusals = 0;
+  };
+
+  ProbeTable(unsigned shard, Network& network, Files* files, uint64_t random_seed, Instant start,
+             Owner& owner);
+  ~ProbeTable() override;
+
+  // Runs the task's conversation; may finish before it returns. `deadline` bounds everything.
+  void Start(std::shared_ptr<const Task> task, Instant deadline, void* owner_data);
+  // Ends a running probe with prober/cancelled (or another outcome).
+  void Cancel(SlotRef ref, Outcome outcome, Instant at);
+
+  void CancelAll(Instant at);
+
+  // Expires deadlines and wake-ups up to `now`, goes on reading where a budget was used up.
+  void Advance(Instant now);
+  std::optional<Instant> NextWake() const;
+
+  void SetPolicy(std::shared_ptr<const ProbePolicy> policy) { policy_ = std::move(policy); }
+  void SetWallOffset(Duration wall_minus_mono) { wall_offset_ = wall_minus_mono; }
+
+  size_t in_flight() const { return in_flight_; }
+  size_t bytes_per_slot() const { return sizeof(Slot); }
+  const Counters& counters() const { return counters_; }
+  Slot* Find(SlotRef ref);
+  template <typename Visit>
+  void ForEach(Visit&& visit) {
+    for (Slot& slot : slots_) {
+      if (slot.state != Slot::State::kFree) visit(slot);
+    }
+  }
+
+  // NetworkEvents.
+  void OnResolved(SlotRef ref, const ResolveAnswer& answer) override;
+  void OnConnected(SlotRef ref, Instant at) override;
+  void OnConnectFailed(SlotRef ref, int error, Instant at) override;
+  void OnReadable(SlotRef ref, Instant at) override;
+  void OnWritable(SlotRef ref, Instant at) override;
+
+ private:
+  // Most bytes kept for a conversation that does not consume, and reads per event.
+  static constexpr size_t kRestLimit = 1 << 20;
+  static constexpr int kReadsPerEvent = 8;
+  static constexpr size_t kReadSize = 64 * 1024;
+
+  // Each returns the step that follows at once, if there is one; Drive goes on until none does.
+  using Next = std::optional<Step>;
+  void Drive(Slot& slot, Step step, Instant at);
+  Next OpenLeg(Slot& slot, const LegPlan& plan, Instant at);
+  Next Resolved(Slot& slot, const ResolveAnswer& answer);
+  Next ConnectTo(Slot& slot, const Address& address);
+  Next FailLeg(Slot& slot, Outcome outcome, std::string_view detail, Instant at);
+  Next StartTls(Slot& slot, const TlsProfile& profile, std::string_view server_name, Instant at);
+  Next AfterTls(Slot& slot, TlsChannel::State before, Instant at);
+  Next Opened(Slot& slot, Instant at);
+
+  void Read(Slot& slot);
+  void ReadLater(Slot& slot);
+  Next TakeBytes(Slot& slot, Bytes bytes, Instant at);
+  Next GivePlain(Slot& slot, Bytes bytes, Instant at);
+  Next PeerClosed(Slot& slot, PeerClose how, Instant at);
+  void Flush(Slot& slot);
+  size_t SendAll(Slot& slot, Bytes bytes);
+  bool Unsent(const Slot& slot) const;
+
+  void CloseLeg(Slot& slot, bool orderly);
+  void EndHandshake(Slot& slot);
+  void ArmTimer(Slot& slot);
+  void OnTimer(Slot& slot, Instant now);
+  Outcome TimeoutOutcome(Slot& slot, Instant at);
+  void Finish(Slot& slot, Outcome outcome, Instant at);
+  Slot& TakeSlot();
+
+  unsigned shard_;
+  Network& network_;
+  Owner& owner_;
+  Files* files_;
+  TlsContexts tls_contexts_;
+  BufferPool buffers_;
+  TimerWheel wheel_;
+  std::shared_ptr<const ProbePolicy> policy_;
+  Duration wall_offset_{};
+  uint64_t random_state_;
+  std::deque<Slot> slots_;
+  std::vector<uint32_t> free_;
+  std::vector<SlotRef> hungry_;  // more_to_read
+  std::vector<SlotRef> hungry_now_;
+  size_t in_flight_ = 0;
+  Counters counters_;
+  std::unique_ptr<uint8_t[]> read_buffer_;
+  Buffer plain_;  // scratch of one Feed
+};
+
+}  // namespace sonde
