@@ -1,0 +1,84 @@
+// From legs to results: the facts and texts every protocol over a connection reports alike.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "engine/contract/conversation.h"
+#include "protocols/content_hash.h"
+
+namespace sonde {
+
+// Adds up what the legs of one probe cost. Plain value, part of a conversation, shard thread.
+// Tell it of every OnOpen and OnLegFailed.
+class LegTimes {
+ public:
+  // OnOpen of a leg that was asked for with Step::Open.
+  void Opened(const Leg& leg);
+  // OnOpen after Step::Secure: only the handshake is new.
+  void Secured(const Leg& leg);
+  // OnLegFailed of either kind; whatever had begun counts up to `at`.
+  void Failed(const Leg& leg, Instant at);
+
+  // Time spent, also by what failed in the end.
+  Duration resolve() const { return resolve_; }
+  Duration connect() const { return connect_; }
+  Duration tls() const { return tls_; }
+  // The same over the legs that became usable only (blackbox_contract 7.3: connect and tls of an
+  // http probe stay 0 when the handshake failed).
+  Duration usable_connect() const { return usable_connect_; }
+  Duration usable_tls() const { return usable_tls_; }
+
+  bool resolve_started() const { return reached_ & kResolve; }
+  bool connect_started() const { return reached_ & kConnect; }
+  bool tls_started() const { return reached_ & kTls; }
+  const Address& peer() const { return peer_; }  // of the last leg that had one
+
+  // probe_dns_lookup_time_seconds, probe_ip_protocol and probe_ip_addr_hash: of the first leg,
+  // present once its resolution started, zero where it failed (blackbox_contract 6).
+  void SetCommonFacts(FactSet* facts) const;
+  // Stages resolve, connect and tls; assigned, not added, so calling it twice is harmless.
+  void SetStages(ProbeResult* result) const;
+
+ private:
+  enum : uint8_t { kResolve = 1, kConnect = 2, kTls = 4, kFirst = 8 };
+  void Note(const Leg& leg, Instant until);
+
+  Duration resolve_, connect_, tls_, usable_connect_, usable_tls_;
+  Duration lookup_;  // of the first leg
+  Address peer_;
+  uint32_t first_hash_ = 0;  // 0 while unresolved
+  IpFamily first_family_ = IpFamily::kNone;
+  uint8_t reached_ = 0;
+};
+
+// Sets one stage as a whole (assigned, not added).
+void SetStage(ProbeResult* result, Stage stage, Duration time);
+
+// What TLS said about the peer, kept until Report.
+class TlsReport {
+ public:
+  struct Options {
+    bool cipher = false;    // probe_tls_cipher_info: http only
+    bool untrusted = true;  // certificate families also when the handshake failed (Q11)
+  };
+
+  // OnOpen, first or after Secure. `leg.tls` null (plain) forgets what was known.
+  void Opened(const Leg& leg);
+  // OnLegFailed: copies what a failed handshake told, for it dies with the call.
+  void Failed(const Leg& leg);
+  // The leg goes (redirect): its facts do not count.
+  void Forget();
+
+  const TlsFacts* facts() const { return failed_ ? failed_.get() : open_; }
+  bool established() const { return facts() && facts()->established; }
+
+  // Facts, texts (when wanted) and the contribution to texts_hash.
+  void Fill(const Options& options, Report& report, ContentHash* texts_hash, bool* any_text) const;
+
+ private:
+  const TlsFacts* open_ = nullptr;          // the engine's; lives as long as the leg
+  std::unique_ptr<const TlsFacts> failed_;  // our copy
+};
+
+}  // namespace sonde
