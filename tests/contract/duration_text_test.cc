@@ -93,8 +93,7 @@ TEST(ParseDuration, WhatGoRefuses) {
                            "9223372036854ms775us808ns",
                            "10000000h",
                            "99999999999999999999s",
-                           "-9223372036854775809ns",
-                           "1h\0m"}) {
+                           "-9223372036854775809ns"}) {
     EXPECT_FALSE(ParseDuration(text).has_value()) << text;
   }
   EXPECT_FALSE(ParseDuration(std::string_view("5s\0", 3)).has_value());

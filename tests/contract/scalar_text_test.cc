@@ -124,7 +124,7 @@ TEST(ScalarText, Suggestions) {
   static constexpr std::array<std::string_view, 4> kKeys = {"interval", "timeout", "type", "name"};
   EXPECT_EQ(Suggestion("intervall", kKeys), " (did you mean 'interval'?)");
   EXPECT_EQ(Suggestion("Timeout", kKeys), " (did you mean 'timeout'?)");
-  EXPECT_EQ(Suggestion("tpye", kKeys), "");  // two edits of four letters: too far
+  EXPECT_EQ(Suggestion("tpye", kKeys), " (did you mean 'type'?)");
   EXPECT_EQ(Suggestion("typ", kKeys), " (did you mean 'type'?)");
   EXPECT_EQ(Suggestion("xyz", kKeys), "");
   EXPECT_EQ(Suggestion("", kKeys), "");
