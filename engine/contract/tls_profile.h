@@ -38,7 +38,8 @@ struct TlsFacts {
   std::string cipher;                // IANA name
   std::string alpn;
   bool has_certificate = false;
-  WallTime earliest_expiry;                  // smallest notAfter among the certificates sent
+  // In seconds: a certificate may end in the year 9999, beyond WallTime's nanoseconds.
+  int64_t earliest_expiry_unix = 0;          // smallest notAfter among the certificates sent
   int64_t chain_expiry_unix = -62135596800;  // of the verified chain that lasts longest
   std::string fingerprint_sha256, issuer, subject, subject_alternative, serial_number;
 };

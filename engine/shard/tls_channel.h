@@ -18,7 +18,8 @@
 namespace sonde {
 
 // One per shard: an SSL_CTX per distinct profile, built at first use and again when one of the
-// files it names changed. Not thread-safe.
+// files it names changed. Profiles are compared by content (their server_name apart, which is the
+// channel's business), so that a reload finds the contexts of before. Not thread-safe.
 class TlsContexts {
  public:
   // `files` may be null: then profiles naming files are errors.
@@ -29,10 +30,22 @@ class TlsContexts {
   // prober's own (prober/config) and says which file or setting.
   absl::StatusOr<SSL_CTX*> For(const TlsProfile& profile);
 
+  // Contexts kept; beyond it the one unused for longest goes.
+  static constexpr size_t kMostContexts = 512;
+  size_t size() const { return entries_.size(); }
+
+  // Reads the system's roots, once per process: tens of milliseconds. Any thread. Called before
+  // shards start, so that no probe waits for it; the first use does it otherwise.
+  static void LoadSystemRoots();
+
  private:
   struct Entry;
+  Entry* Find(size_t hash, const TlsProfile& profile);
+  void DropOldest();
+
   Files* files_;
-  std::unordered_map<const TlsProfile*, std::unique_ptr<Entry>> by_pointer_;
+  uint64_t uses_ = 0;
+  std::unordered_multimap<size_t, std::unique_ptr<Entry>> entries_;  // by hash of the content
 };
 
 class TlsChannel {
@@ -44,7 +57,8 @@ class TlsChannel {
     kFailed,  // outcome() and detail() say why
   };
 
-  // `server_name`: SNI (unless a literal address) and the name the certificate must carry.
+  // `server_name`: SNI (unless a literal address) and the name the certificate must carry, unless
+  // the profile names another.
   // `now` is what validity periods are checked against. Null: out of memory.
   static std::unique_ptr<TlsChannel> Client(SSL_CTX* context, const TlsProfile& profile,
                                             std::string_view server_name, WallTime now);
@@ -71,6 +85,12 @@ class TlsChannel {
 
  private:
   TlsChannel() = default;
+  void Handshake();
+  void Stopped(int result);
+  void Fail(Outcome outcome, std::string detail);
+  void FailWithError();
+  void FailWithAlert(int alert);
+
   State state_ = State::kHandshaking;
   Outcome outcome_ = Outcome::kOk;
   TlsFacts facts_;
