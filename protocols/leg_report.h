@@ -17,8 +17,10 @@ class LegTimes {
   void Opened(const Leg& leg);
   // OnOpen after Step::Secure: only the handshake is new.
   void Secured(const Leg& leg);
-  // OnLegFailed of either kind; whatever had begun counts up to `at`.
+  // OnLegFailed after Step::Open; whatever had begun counts up to `at`.
   void Failed(const Leg& leg, Instant at);
+  // OnLegFailed after Step::Secure.
+  void FailedToSecure(const Leg& leg, Instant at);
 
   // Time spent, also by what failed in the end.
   Duration resolve() const { return resolve_; }

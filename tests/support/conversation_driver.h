@@ -38,7 +38,7 @@ struct LegScript {
     facts.version = "TLS 1.3";
     facts.cipher = "TLS_AES_128_GCM_SHA256";
     facts.has_certificate = true;
-    facts.earliest_expiry = WallTime{1'900'000'000'000'000'000};
+    facts.earliest_expiry_unix = 1'900'000'000;
     facts.chain_expiry_unix = 1'900'000'000;
     facts.fingerprint_sha256 = "00ff";
     facts.issuer = "CN=ca";

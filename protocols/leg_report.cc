@@ -1,0 +1,126 @@
+#include "protocols/leg_report.h"
+
+#include <algorithm>
+
+namespace sonde {
+namespace {
+
+// From `start` to `end`, or to `until` for what did not end; zero for what did not start.
+Duration Span(Instant start, Instant end, Instant until) {
+  if (!start.stamped()) return {};
+  const Duration span = (end.stamped() ? end : until) - start;
+  return std::max(span, Duration{});
+}
+
+}  // namespace
+
+void LegTimes::Note(const Leg& leg, Instant until) {
+  const Duration resolve = Span(leg.resolve_start, leg.resolve_end, until);
+  resolve_ = resolve_ + resolve;
+  connect_ = connect_ + Span(leg.connect_start, leg.connected, until);
+  tls_ = tls_ + Span(leg.tls_start, leg.tls_end, until);
+  if (leg.peer.family != IpFamily::kNone) peer_ = leg.peer;
+  if (!(reached_ & kFirst)) {
+    reached_ |= kFirst;
+    if (leg.resolve_start.stamped()) {
+      reached_ |= kResolve;
+      lookup_ = resolve;
+      if (leg.resolved) {
+        first_family_ = leg.peer.family;
+        first_hash_ = leg.peer.Hash();
+      }
+    }
+  }
+  if (leg.connect_start.stamped()) reached_ |= kConnect;
+  if (leg.tls_start.stamped()) reached_ |= kTls;
+}
+
+void LegTimes::Opened(const Leg& leg) {
+  Note(leg, leg.tls_end.stamped() ? leg.tls_end : leg.connected);
+  usable_connect_ = usable_connect_ + Span(leg.connect_start, leg.connected, leg.connected);
+  usable_tls_ = usable_tls_ + Span(leg.tls_start, leg.tls_end, leg.tls_end);
+}
+
+void LegTimes::Secured(const Leg& leg) {
+  const Duration tls = Span(leg.tls_start, leg.tls_end, leg.tls_end);
+  tls_ = tls_ + tls;
+  usable_tls_ = usable_tls_ + tls;
+  reached_ |= kTls;
+}
+
+void LegTimes::Failed(const Leg& leg, Instant at) { Note(leg, at); }
+
+void LegTimes::FailedToSecure(const Leg& leg, Instant at) {
+  tls_ = tls_ + Span(leg.tls_start, leg.tls_end, at);
+  if (leg.tls_start.stamped()) reached_ |= kTls;
+}
+
+void LegTimes::SetCommonFacts(FactSet* facts) const {
+  if (!resolve_started()) return;
+  facts->Set(Fact::kDnsLookupTime, lookup_.seconds());
+  facts->Set(Fact::kIpProtocol, static_cast<double>(first_family_));
+  facts->Set(Fact::kIpAddrHash, first_hash_);
+}
+
+void LegTimes::SetStages(ProbeResult* result) const {
+  if (resolve_started()) SetStage(result, Stage::kResolve, resolve_);
+  if (connect_started()) SetStage(result, Stage::kConnect, connect_);
+  if (tls_started()) SetStage(result, Stage::kTls, tls_);
+}
+
+void SetStage(ProbeResult* result, Stage stage, Duration time) {
+  result->stage_us[static_cast<size_t>(stage)] = 0;
+  result->AddStage(stage, std::max(time, Duration{}));
+}
+
+void TlsReport::Opened(const Leg& leg) {
+  failed_.reset();
+  open_ = leg.tls;
+}
+
+void TlsReport::Failed(const Leg& leg) {
+  open_ = nullptr;
+  failed_ = leg.tls ? std::make_unique<const TlsFacts>(*leg.tls) : nullptr;
+}
+
+void TlsReport::Forget() {
+  failed_.reset();
+  open_ = nullptr;
+}
+
+void TlsReport::Fill(const Options& options, Report& report, ContentHash* texts_hash,
+                     bool* any_text) const {
+  const TlsFacts* tls = facts();
+  if (!tls || (!tls->established && !(tls->has_certificate && options.untrusted))) return;
+  const auto add = [&report](TextFamily family,
+                             std::vector<std::pair<std::string, std::string>> labels) {
+    report.texts->push_back({family, std::move(labels)});
+  };
+  *any_text = true;
+  texts_hash->Add(uint64_t{tls->established});
+  if (tls->has_certificate) {
+    FactSet& facts = report.result.facts;
+    facts.Set(Fact::kCertExpiry, static_cast<double>(tls->earliest_expiry_unix));
+    facts.Set(Fact::kChainExpiry, static_cast<double>(tls->chain_expiry_unix));
+    texts_hash->Add(tls->fingerprint_sha256);  // names issuer, subject and serial as well
+    if (report.texts) {
+      add(TextFamily::kChainInfo, {{"fingerprint_sha256", tls->fingerprint_sha256},
+                                   {"issuer", tls->issuer},
+                                   {"serialnumber", tls->serial_number},
+                                   {"subject", tls->subject},
+                                   {"subjectalternative", tls->subject_alternative}});
+    }
+  }
+  if (!tls->established) {
+    texts_hash->Add(tls->verify_result);
+    if (report.texts) add(TextFamily::kVerifyResult, {{"result", tls->verify_result}});
+    return;
+  }
+  texts_hash->Add(tls->version);
+  if (report.texts) add(TextFamily::kTlsVersion, {{"version", tls->version}});
+  if (!options.cipher) return;
+  texts_hash->Add(tls->cipher);
+  if (report.texts) add(TextFamily::kTlsCipher, {{"cipher", tls->cipher}});
+}
+
+}  // namespace sonde
