@@ -208,7 +208,8 @@ enum class PeerClose : uint8_t {
 struct Report {
   ProbeResult& result;     // outcome, stamps and stages are the engine's; facts the protocol's
   Texts* texts = nullptr;  // null: nobody wants them (texts_hash is set all the same)
-  Evidence* evidence = nullptr;  // null: nobody wants it
+  uint64_t known_texts_hash = 0;  // texts that hash to this are known already: leave them out
+  Evidence* evidence = nullptr;   // null: nobody wants it
 };
 
 // What a conversation may use besides its task.

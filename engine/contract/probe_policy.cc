@@ -139,13 +139,13 @@ bool ProbePolicy::ParseRule(std::string_view text, bool allow, std::vector<Rule>
   const size_t before = out->size();
   for (const Preset& preset : kPresets) {
     if (preset.name != text) continue;
-    rule.kind = Rule::Kind::kNetwork;
+    rule.kind = Rule::Kind::kAddress;
     ParseNetwork(preset.network, &rule.network, &rule.prefix_bits);
     out->push_back(rule);
   }
   if (out->size() > before) return true;
   if (ParseNetwork(text, &rule.network, &rule.prefix_bits)) {
-    rule.kind = Rule::Kind::kNetwork;
+    rule.kind = Rule::Kind::kAddress;
   } else if (text.starts_with(':')) {
     rule.kind = Rule::Kind::kPort;
     if (!ParsePorts(text.substr(1), &rule.port_first, &rule.port_last)) return false;
@@ -195,11 +195,11 @@ ProbePolicy::Decision ProbePolicy::Judge(Rule::Kind kind, Match&& match) const {
   for (const Rule& rule : rules_) {
     if (rule.kind != kind) continue;
     const bool matches = match(rule);
-    if (matches && !rule.allow) return {false, rule.text};
+    if (matches && !rule.allow) return {false, rule.text, kind};
     any_allow = any_allow || rule.allow;
     allowed = allowed || (matches && rule.allow);
   }
-  if (any_allow && !allowed) return {false, kNoAllowRule};
+  if (any_allow && !allowed) return {false, kNoAllowRule, kind};
   return {};
 }
 
@@ -219,12 +219,12 @@ ProbePolicy::Decision ProbePolicy::CheckName(std::string_view host, uint16_t por
   // names are allowed, it is not one of them.
   if (const auto literal = Address::ParseLiteral(host)) {
     const bool networks = std::any_of(rules_.begin(), rules_.end(), [](const Rule& rule) {
-      return rule.kind == Rule::Kind::kNetwork && rule.allow;
+      return rule.kind == Rule::Kind::kAddress && rule.allow;
     });
     const bool names = std::any_of(rules_.begin(), rules_.end(), [](const Rule& rule) {
       return rule.kind == Rule::Kind::kName && rule.allow;
     });
-    if (names && !networks) return {false, kNoAllowRule};
+    if (names && !networks) return {false, kNoAllowRule, PolicyKind::kName};
     return CheckAddress(*literal);
   }
   const std::string name = LowerName(host);
@@ -236,7 +236,7 @@ ProbePolicy::Decision ProbePolicy::CheckName(std::string_view host, uint16_t por
 ProbePolicy::Decision ProbePolicy::CheckAddress(const Address& address) const {
   if (rules_.empty()) return {};
   const Address plain = Unmapped(address);
-  return Judge(Rule::Kind::kNetwork, [&plain](const Rule& rule) {
+  return Judge(Rule::Kind::kAddress, [&plain](const Rule& rule) {
     return InNetwork(plain, rule.network, rule.prefix_bits);
   });
 }

@@ -9,6 +9,7 @@
 
 #include "engine/contract/address.h"
 #include "engine/contract/config_node.h"
+#include "engine/contract/engine_stats.h"
 
 namespace sonde {
 
@@ -24,6 +25,7 @@ class ProbePolicy {
   struct Decision {
     bool allowed = true;
     std::string_view rule;  // the line that refused, or "no allow rule"; lives with the policy
+    PolicyKind kind = PolicyKind::kAddress;  // of what was refused
   };
 
   // Reads the `policy:` block; an empty policy allows everything.
@@ -38,7 +40,7 @@ class ProbePolicy {
 
  private:
   struct Rule {
-    enum class Kind : uint8_t { kNetwork, kName, kPort, kScheme };
+    using Kind = PolicyKind;
     Kind kind;
     bool allow;
     Address network;

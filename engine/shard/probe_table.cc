@@ -50,15 +50,16 @@ ProbeTable::Slot* ProbeTable::Find(SlotRef ref) {
   return slot.ref == ref && slot.state != Slot::State::kFree && !slot.ending ? &slot : nullptr;
 }
 
-void ProbeTable::Start(std::shared_ptr<const Task> task, Instant deadline, void* owner_data) {
+void ProbeTable::Start(std::shared_ptr<const Task> task, void* owner_data, SlotRef* ref) {
   Slot& slot = TakeSlot();
+  *ref = slot.ref;
   ++in_flight_;
   slot.state = Slot::State::kStarting;
   slot.owner_data = owner_data;
   slot.task = std::move(task);
-  slot.deadline = deadline;
   slot.wake_at = {};
   slot.started = network_.Stamp();
+  slot.deadline = slot.started + slot.task->timeout;
   slot.out.emplace(buffers_);
   const ConversationContext context{buffers_, shard_, NextRandom, &random_state_, files_};
   slot.conversation = slot.task->prober->Make(slot.place, *slot.task, context);
@@ -120,7 +121,7 @@ ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at
   if (policy_) {
     const ProbePolicy::Decision decision = policy_->CheckName(plan.host, plan.port, plan.scheme);
     if (!decision.allowed) {
-      ++counters_.policy_refusals;
+      ++counters_.policy_refusals[static_cast<size_t>(decision.kind)];
       return FailLeg(slot, Outcome::kProberPolicy, decision.rule, at);
     }
   }
@@ -151,7 +152,7 @@ ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
   if (policy_) {
     const ProbePolicy::Decision decision = policy_->CheckAddress(slot.leg.peer);
     if (!decision.allowed) {
-      ++counters_.policy_refusals;
+      ++counters_.policy_refusals[static_cast<size_t>(decision.kind)];
       return FailLeg(slot, Outcome::kProberPolicy, decision.rule, network_.Stamp());
     }
   }
@@ -189,8 +190,7 @@ ProbeTable::Next ProbeTable::StartTls(Slot& slot, const TlsProfile& profile,
   if (!slot.tls) return FailLeg(slot, Outcome::kProberMemory, "TLS", at);
   slot.leg.tls = &slot.tls->facts();
   slot.state = Slot::State::kHandshaking;
-  slot.holds_handshake = true;
-  ++counters_.handshakes_in_progress;
+  if (!std::exchange(slot.holds_handshake, true)) ++counters_.handshakes_in_progress;
   slot.rest = Buffer();  // what came before the handshake must not be taken for what comes inside
   if (!slot.cipher_out) slot.cipher_out = buffers_.Take();
   const TlsChannel::State before = slot.tls->state();

@@ -5,6 +5,7 @@
 // whoever starts a probe is told of its end through ProbeOwner.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "engine/contract/conversation.h"
+#include "engine/contract/engine_stats.h"
 #include "engine/contract/files.h"
 #include "engine/contract/probe_policy.h"
 #include "engine/contract/task.h"
@@ -60,15 +62,16 @@ class ProbeTable : public NetworkEvents {
   struct Counters {
     uint64_t handshakes_full = 0, handshakes_resumed = 0, handshakes_failed = 0;
     uint64_t handshakes_in_progress = 0;
-    uint64_t policy_refusals = 0;
+    std::array<uint64_t, kPolicyKinds> policy_refusals{};
   };
 
   ProbeTable(unsigned shard, Network& network, Files* files, uint64_t random_seed, Instant start,
              Owner& owner);
   ~ProbeTable() override;
 
-  // Runs the task's conversation; may finish before it returns. `deadline` bounds everything.
-  void Start(std::shared_ptr<const Task> task, Instant deadline, void* owner_data);
+  // Runs the task's conversation; may finish before it returns. `ref` is written before anything
+  // can finish, for Cancel.
+  void Start(std::shared_ptr<const Task> task, void* owner_data, SlotRef* ref);
   // Ends a running probe with prober/cancelled (or another outcome).
   void Cancel(SlotRef ref, Outcome outcome, Instant at);
 

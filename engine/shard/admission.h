@@ -1,0 +1,62 @@
+// Who may start now. One per shard; numbers only, no queues.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "engine/contract/engine_stats.h"
+#include "engine/contract/instant.h"
+#include "engine/shard/start_queue.h"
+#include "engine/shard/timer_wheel.h"
+
+namespace sonde {
+
+// A shard's share of the process's limits. 0 = unlimited, but for in_flight.
+struct ShardLimits {
+  size_t in_flight = 4000;
+  size_t handshakes = 1000;          // TLS handshakes in progress
+  size_t destination_in_flight = 0;  // runs to one host:port
+  double destination_rate = 0;       // starts per second to one host:port
+  size_t descriptors_reserve = 0;    // keep this many of Network::DescriptorsLeft
+  bool operator==(const ShardLimits&) const = default;
+};
+
+// One host:port under a per-destination limit. Kept while somebody runs or waits.
+struct Destination : TimerNode {
+  static constexpr uint8_t kTag = 1;
+  Destination() : TimerNode(kTag) {}
+  std::string name;
+  size_t in_flight = 0;
+  double tokens = 1;  // of the rate; at most one second's worth, at least one
+  Instant refilled;
+  bool ready = false;  // stands in the shard's list of destinations to look at again
+  StartQueue queue;
+};
+
+// Destinations by name; only used when a per-destination limit is set.
+class Destinations {
+ public:
+  // Null when no limit is set.
+  Destination* Take(std::string_view name, const ShardLimits& limits, Instant now);
+  // Forgets it when nobody runs or waits there. False: its rate still owes time, ask again at
+  // NextToken (a bucket that is not full must not be forgotten with its debt).
+  bool Release(Destination& destination, const ShardLimits& limits, Instant now);
+
+  // What keeps a run from starting at `now`; nullopt: nothing (then Start it).
+  static std::optional<BlockReason> Blocked(Destination& destination, const ShardLimits& limits,
+                                            Instant now);
+  static void Start(Destination& destination, const ShardLimits& limits);
+  // When the next token is there.
+  static Instant NextToken(const Destination& destination, const ShardLimits& limits);
+  size_t size() const { return by_name_.size(); }
+
+ private:
+  static void Refill(Destination& destination, const ShardLimits& limits, Instant now);
+  std::unordered_map<std::string_view, std::unique_ptr<Destination>> by_name_;
+};
+
+}  // namespace sonde

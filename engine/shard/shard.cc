@@ -1,0 +1,460 @@
+#include "engine/shard/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sonde {
+
+// A run outside the schedule: somebody waits for its answer.
+struct Shard::NowRun {
+  uint64_t id;
+  std::function<void(Runner::Answer)> done;
+};
+
+// A task on this shard. The timer is its next due time; a run-now entry's is the end of its wait.
+struct Shard::Entry : TimerNode, Waiter {
+  static constexpr uint8_t kTag = 0;
+  Entry() : TimerNode(kTag) {}
+
+  std::shared_ptr<const Task> task;
+  std::shared_ptr<TaskRecord> record;  // null: a run-now entry
+  std::unique_ptr<NowRun> now_run;
+  Destination* destination = nullptr;  // of the run that waits or is in flight
+  WallTime due;                        // the slot the timer stands for
+  WallTime run_due;                    // the slot that waits or is in flight
+  SlotRef slot;
+  bool scheduled = false;  // false: disabled, or the schedule has no further slot
+  bool running = false;
+};
+
+Shard::Shard(const Options& options, Network& network, Files* files, ResultSink* sink)
+    : network_(network),
+      sink_(sink),
+      limits_(options.limits),
+      wall_offset_(options.wall_minus_mono),
+      wheel_(options.start),
+      probes_(options.index, network, files, options.random_seed, options.start, *this),
+      turn_began_(options.start),
+      promised_wake_(options.start + kHeartbeat) {
+  probes_.SetWallOffset(wall_offset_);
+}
+
+Shard::~Shard() { Clear(); }
+
+size_t Shard::bytes_per_task() { return sizeof(Entry); }
+
+// ---- turns --------------------------------------------------------------------------------------
+
+void Shard::BeginTurn(Instant woke) {
+  turn_began_ = woke;
+  gaps_.Add(promised_wake_, woke);
+}
+
+void Shard::EndTurn(Instant poll_began, WallTime wall) {
+  // Slewing moves the offset a little each turn; a step is told through ClockStepped.
+  const Duration offset{wall.ns - poll_began.ns};
+  const Duration moved = offset - wall_offset_;
+  if (moved < Milliseconds(50) && moved > Milliseconds(-50)) {
+    wall_offset_ = offset;
+    probes_.SetWallOffset(offset);
+  }
+  starts_left_ = kStartsPerTurn;
+  probes_.Advance(poll_began);
+  StartWaiting(poll_began);
+  wheel_.AdvanceTo(poll_began);
+  while (starts_left_ > 0) {
+    TimerNode* node = wheel_.PopExpired();
+    if (!node) break;
+    OnTimer(*node, poll_began);
+  }
+  StartWaiting(poll_began);  // rates that have a token now, places that fell free at once
+  ended_now_runs_.clear();
+  const Instant end = network_.Stamp();
+  gaps_.Add(turn_began_, end);
+  Publish();
+  Instant wake = end + kHeartbeat;
+  if (const auto next = wheel_.NextWake()) wake = std::min(wake, *next);
+  if (const auto next = probes_.NextWake()) wake = std::min(wake, *next);
+  if (starts_left_ <= 0 && waiting_count_ > 0) wake = end;
+  promised_wake_ = std::max(wake, end);
+}
+
+Instant Shard::NextWake() const { return promised_wake_; }
+
+void Shard::Publish() {
+  const ProbeTable::Counters& probes = probes_.counters();
+  counters_.tasks.Set(tasks_.size());
+  counters_.waiting.Set(waiting_count_);
+  counters_.gaps.Set(gaps_.count());
+  counters_.handshakes_full.Set(probes.handshakes_full);
+  counters_.handshakes_resumed.Set(probes.handshakes_resumed);
+  counters_.handshakes_failed.Set(probes.handshakes_failed);
+  counters_.handshakes_in_progress.Set(probes.handshakes_in_progress);
+  for (size_t i = 0; i < kPolicyKinds; ++i) counters_.refused[i].Set(probes.policy_refusals[i]);
+}
+
+// ---- schedules ----------------------------------------------------------------------------------
+
+// Puts the timer on the first slot after `after`.
+void Shard::Schedule(Entry& entry, WallTime after) {
+  const auto next = entry.task->schedule.NextAfter(entry.task->id, after);
+  entry.scheduled = entry.task->enabled && next.has_value();
+  if (!entry.scheduled) {
+    wheel_.Cancel(entry);
+    return;
+  }
+  entry.due = *next;
+  ArmDue(entry);
+}
+
+void Shard::ArmDue(Entry& entry) {
+  const Instant at = ToInstant(entry.due);
+  wheel_.Arm(entry, std::min(at, wheel_.now() + kArmAhead));
+}
+
+void Shard::ClockStepped(Duration wall_minus_mono) {
+  const bool forward = wall_minus_mono > wall_offset_;
+  const WallTime before = ToWall(wheel_.now());
+  wall_offset_ = wall_minus_mono;
+  probes_.SetWallOffset(wall_offset_);
+  const WallTime now = ToWall(wheel_.now());
+  for (auto& [id, entry] : tasks_) {
+    if (!entry->scheduled) continue;
+    if (forward) {
+      // Slots the clock jumped over get no run.
+      if (entry->due <= now) {
+        Skip(*entry, SkipReason::kClockStep,
+             1 + entry->task->schedule.CountBetween(id, entry->due, now, 1'000'000));
+        Schedule(*entry, now);
+      } else {
+        ArmDue(*entry);
+      }
+      continue;
+    }
+    // Backwards: the slots up to `before` had their runs. They are not run again, unless that would
+    // silence the task for long: then it starts anew on the new time.
+    const Duration interval = entry->task->schedule.TypicalInterval();
+    const Duration silence = before - now;
+    const Duration bearable =
+        entry->task->schedule.is_cron() ? Hours(3) : std::max(interval * 2, Seconds(1));
+    Schedule(*entry, silence > bearable ? now : std::max(now, before));
+  }
+}
+
+void Shard::OnTimer(TimerNode& node, Instant now) {
+  if (node.tag == Destination::kTag) {
+    LookAgain(static_cast<Destination&>(node));
+    return;
+  }
+  Entry& entry = static_cast<Entry&>(node);
+  if (entry.now_run) {
+    EndNowRun(entry, Outcome::kProberBusy, now);
+  } else {
+    OnDue(entry, now);
+  }
+}
+
+void Shard::OnDue(Entry& entry, Instant now) {
+  if (ToInstant(entry.due) > now) {  // re-armed on the way, or the clock was slewed
+    ArmDue(entry);
+    return;
+  }
+  if (SkipStalled(entry, now)) return;
+  const WallTime due = entry.due;
+  if (entry.running || entry.queue) {
+    Skip(entry, SkipReason::kOverlap, 1);
+  } else {
+    entry.run_due = due;
+    Offer(entry, now);
+  }
+  Schedule(entry, due);
+}
+
+// Slots missed while the loop stood still are skipped, not run in a burst. A slot that is late by a
+// small part of its interval still gets its run: a daily task must not lose a day to 30 ms.
+bool Shard::SkipStalled(Entry& entry, Instant now) {
+  const Duration late = now - ToInstant(entry.due);
+  const Duration interval = entry.task->schedule.TypicalInterval();
+  if (late <= std::max(GapLog::kShortest, interval / 20)) return false;
+  const WallTime wall = ToWall(now);
+  Skip(entry, SkipReason::kStall,
+       1 + entry.task->schedule.CountBetween(entry.task->id, entry.due, wall, 1'000'000));
+  Schedule(entry, wall);
+  return true;
+}
+
+void Shard::Skip(Entry& entry, SkipReason reason, uint64_t slots) {
+  counters_.skipped[static_cast<size_t>(reason)].Add(slots);
+  entry.record->tally.CountSkipped(slots);
+}
+
+// ---- starting -----------------------------------------------------------------------------------
+
+// Starts the entry's run, or lets it wait for what it lacks.
+void Shard::Offer(Entry& entry, Instant now) {
+  entry.destination = destinations_.Take(entry.task->plan->destination, limits_, now);
+  if (const auto reason = Blocked(entry, now)) {
+    Wait(entry, *reason, now);
+  } else {
+    Start(entry);
+  }
+}
+
+// Who waits already comes first: a queue that is not empty blocks like the limit behind it.
+std::optional<BlockReason> Shard::Blocked(Entry& entry, Instant now) {
+  if (probes_.in_flight() >= limits_.in_flight) return BlockReason::kInFlight;
+  if (network_.DescriptorsLeft() <= limits_.descriptors_reserve) return BlockReason::kDescriptors;
+  if (!waiting_.empty() && entry.queue == nullptr) return BlockReason::kInFlight;
+  if (entry.task->plan->needs_handshake && limits_.handshakes > 0) {
+    const bool behind = !waiting_handshake_.empty() && entry.queue != &waiting_handshake_;
+    if (behind || probes_.counters().handshakes_in_progress >= limits_.handshakes) {
+      return BlockReason::kHandshakes;
+    }
+  }
+  if (Destination* destination = entry.destination) {
+    if (!destination->queue.empty() && entry.queue != &destination->queue) {
+      return limits_.destination_in_flight > 0 ? BlockReason::kDestination : BlockReason::kRate;
+    }
+    return Destinations::Blocked(*destination, limits_, now);
+  }
+  return std::nullopt;
+}
+
+void Shard::Wait(Entry& entry, BlockReason reason, Instant now) {
+  StartQueue* queue = &waiting_;
+  if (reason == BlockReason::kHandshakes) queue = &waiting_handshake_;
+  if (reason == BlockReason::kDestination || reason == BlockReason::kRate) {
+    queue = &entry.destination->queue;
+    if (reason == BlockReason::kRate && !entry.destination->armed()) {
+      wheel_.Arm(*entry.destination, Destinations::NextToken(*entry.destination, limits_));
+    }
+  }
+  if (entry.queue == queue) return;
+  if (entry.queue) {
+    entry.queue->Remove(entry);
+  } else {
+    ++waiting_count_;
+    if (entry.now_run) wheel_.Arm(entry, now + entry.task->timeout);
+  }
+  queue->PushBack(entry);
+  counters_.blocked[static_cast<size_t>(reason)].Add();
+}
+
+void Shard::StopWaiting(Entry& entry) {
+  if (!entry.queue) return;
+  entry.queue->Remove(entry);
+  --waiting_count_;
+}
+
+void Shard::Start(Entry& entry) {
+  StopWaiting(entry);
+  --starts_left_;
+  entry.running = true;
+  if (entry.destination) Destinations::Start(*entry.destination, limits_);
+  if (entry.now_run) wheel_.Cancel(entry);
+  counters_.started.Add();
+  probes_.Start(entry.task, &entry, &entry.slot);
+}
+
+void Shard::StartWaiting(Instant now) {
+  StartFrom(waiting_, now);
+  StartFrom(waiting_handshake_, now);
+  while (!ready_destinations_.empty() && starts_left_ > 0) {
+    Destination* destination = ready_destinations_.back();
+    ready_destinations_.pop_back();
+    StartFrom(destination->queue, now);
+    destination->ready = false;
+    Release(destination, now);
+  }
+}
+
+void Shard::LookAgain(Destination& destination) {
+  if (!std::exchange(destination.ready, true)) ready_destinations_.push_back(&destination);
+}
+
+void Shard::Release(Destination* destination, Instant now) {
+  if (destination && !destinations_.Release(*destination, limits_, now)) {
+    wheel_.Arm(*destination, Destinations::NextToken(*destination, limits_));
+  }
+}
+
+// Starts from the front until one stays blocked by what this queue waits for.
+void Shard::StartFrom(StartQueue& queue, Instant now) {
+  while (!queue.empty() && starts_left_ > 0) {
+    Entry& entry = static_cast<Entry&>(*queue.first());
+    const auto reason = Blocked(entry, now);
+    if (!reason) {
+      Start(entry);
+      continue;
+    }
+    Wait(entry, *reason, now);  // another limit's queue, or its timer
+    if (queue.first() == &entry) return;
+  }
+}
+
+// ---- finishing ----------------------------------------------------------------------------------
+
+Outcome Shard::JudgeLate(const ProbeTable::Slot& slot, Outcome outcome, Instant at, bool* spoiled) {
+  const Duration threshold = GapLog::Threshold(slot.task->timeout);
+  const bool gap = gaps_.Overlaps(slot.started, threshold) ||
+                   at - std::max(turn_began_, slot.started) > threshold;
+  *spoiled = gap;
+  if (!gap) return outcome;
+  // Not an answer of the target: we were not there when it may have come.
+  const std::string_view reason = Info(outcome).reason;
+  const bool silence = reason == "timeout" || reason == "reset" || reason == "closed";
+  return silence ? Outcome::kProberLate : outcome;
+}
+
+void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at) {
+  Entry& entry = *static_cast<Entry*>(slot.owner_data);
+  bool spoiled = false;
+  outcome = JudgeLate(slot, outcome, at, &spoiled);
+  const Verdict verdict = VerdictOf(outcome);
+  const bool passed = verdict == Verdict::kSuccess;
+
+  result_ = ProbeResult{};
+  result_.started = ToWall(slot.started);
+  result_.due = entry.now_run ? result_.started : entry.run_due;
+  result_.duration = at - slot.started;
+  result_.outcome = outcome;
+  result_.latency_recorded = passed && !spoiled;
+  result_.legs = slot.legs;
+  result_.facts.Set(Fact::kSuccess, passed ? 1 : 0);
+  result_.facts.Set(Fact::kDuration, result_.duration.seconds());
+  result_.facts.Set(Fact::kTimeout, slot.task->timeout.seconds());
+  texts_.clear();
+  ResetEvidence();
+  Report report{result_, &texts_, 0, passed && !entry.now_run ? nullptr : &evidence_};
+  if (entry.record && passed) report.known_texts_hash = entry.record->tally.texts_hash();
+  slot.conversation->Report(report, at);
+
+  counters_.finished.Add();
+  counters_.CountRun(slot.task->prober, verdict);
+  counters_.outcomes[static_cast<size_t>(outcome)].Add();
+  if (passed && spoiled) counters_.latencies_unrecorded.Add();
+  entry.running = false;
+  if (Destination* destination = std::exchange(entry.destination, nullptr)) {
+    --destination->in_flight;
+    if (!destination->queue.empty()) LookAgain(*destination);
+    Release(destination, at);
+  }
+  if (entry.now_run) {
+    AnswerNowRun(entry);
+  } else {
+    CountScheduledRun(entry, *slot.task, ToWall(at));
+  }
+}
+
+// Hands the scratch result over; the entry lives on to the end of the turn.
+void Shard::AnswerNowRun(Entry& entry) {
+  auto done = std::move(entry.now_run->done);
+  const auto node = now_runs_.extract(entry.now_run->id);
+  if (!node.empty()) ended_now_runs_.push_back(std::move(node.mapped()));
+  done(Runner::Answer{result_, std::move(texts_), std::move(evidence_)});
+}
+
+void Shard::CountScheduledRun(Entry& entry, const Task& task, WallTime finished) {
+  const Duration late = result_.started - result_.due;
+  counters_.lateness[LatenessBucket(late.seconds())].Add();
+  counters_.lateness_sum_ns.Add(static_cast<uint64_t>(std::max<int64_t>(0, late.ns)));
+  Tally& tally = entry.record->tally;
+  const bool new_texts = !texts_.empty() && result_.texts_hash != tally.texts_hash();
+  if (new_texts) tally.set_texts_hash(result_.texts_hash);
+  tally.Record(result_, finished);
+  const bool passed = result_.verdict() == Verdict::kSuccess;
+  if (sink_) {
+    sink_->OnRun({task, result_, new_texts ? &texts_ : nullptr, passed ? nullptr : &evidence_});
+  }
+}
+
+// ---- changes ------------------------------------------------------------------------------------
+
+// Ends what the entry is doing: its timer, its wait, its run.
+void Shard::Halt(Entry& entry, Instant at) {
+  wheel_.Cancel(entry);
+  StopWaiting(entry);
+  if (entry.running) probes_.Cancel(entry.slot, Outcome::kProberCancelled, at);
+  Release(std::exchange(entry.destination, nullptr), at);
+}
+
+void Shard::Apply(TaskDelta::Upsert upsert) {
+  std::unique_ptr<Entry>& entry = tasks_[upsert.task->id];
+  const bool fresh = entry == nullptr;
+  if (fresh) entry = std::make_unique<Entry>();
+  const std::shared_ptr<const Task> old = std::exchange(entry->task, std::move(upsert.task));
+  entry->record = std::move(upsert.record);
+  if (!fresh && old->version == entry->task->version) return;
+  if (!entry->task->enabled) {
+    Halt(*entry, network_.Stamp());
+    entry->scheduled = false;
+    return;
+  }
+  // A run in flight ends as it began; a changed schedule or a task switched on is armed anew.
+  if (fresh || !old->enabled || !(old->schedule == entry->task->schedule)) {
+    Schedule(*entry, ToWall(network_.Stamp()));
+  }
+}
+
+void Shard::Remove(uint64_t task_id) {
+  const auto found = tasks_.find(task_id);
+  if (found == tasks_.end()) return;
+  Halt(*found->second, network_.Stamp());
+  tasks_.erase(found);
+}
+
+void Shard::RunNow(uint64_t run, std::shared_ptr<const Task> task,
+                   std::function<void(Runner::Answer)> done) {
+  auto made = std::make_unique<Entry>();
+  Entry& entry = *made;
+  entry.task = std::move(task);
+  entry.now_run = std::make_unique<NowRun>(NowRun{run, std::move(done)});
+  now_runs_[run] = std::move(made);
+  Offer(entry, network_.Stamp());
+}
+
+void Shard::CancelRun(uint64_t run) {
+  const auto found = now_runs_.find(run);
+  if (found == now_runs_.end()) return;
+  Entry& entry = *found->second;
+  if (entry.running) {
+    probes_.Cancel(entry.slot, Outcome::kProberCancelled, network_.Stamp());
+  } else {
+    EndNowRun(entry, Outcome::kProberCancelled, network_.Stamp());
+  }
+}
+
+// A run-now entry that never started.
+void Shard::EndNowRun(Entry& entry, Outcome outcome, Instant at) {
+  Halt(entry, at);
+  result_ = ProbeResult{};
+  result_.started = result_.due = ToWall(at);
+  result_.outcome = outcome;
+  result_.facts.Set(Fact::kSuccess, 0);
+  result_.facts.Set(Fact::kDuration, 0);
+  result_.facts.Set(Fact::kTimeout, entry.task->timeout.seconds());
+  texts_.clear();
+  ResetEvidence();
+  AnswerNowRun(entry);
+}
+
+// Member by member, so that the strings keep their room.
+void Shard::ResetEvidence() {
+  evidence_.peer = {};
+  evidence_.url.clear();
+  evidence_.head.clear();
+  evidence_.body.clear();
+  evidence_.detail.clear();
+}
+
+void Shard::Clear() {
+  const Instant now = network_.Stamp();
+  while (!now_runs_.empty()) CancelRun(now_runs_.begin()->first);
+  for (auto& [id, entry] : tasks_) Halt(*entry, now);
+  tasks_.clear();
+  ended_now_runs_.clear();
+  ready_destinations_.clear();
+  Publish();
+}
+
+}  // namespace sonde
