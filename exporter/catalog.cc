@@ -1,0 +1,153 @@
+#include "exporter/catalog.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "exporter/exposition.h"
+
+namespace sonde {
+namespace {
+
+constexpr size_t kHolesKept = 64;  // and an eighth of all places, before ranks are closed
+
+bool IsLabelName(std::string_view name) {
+  if (name.empty() || name.substr(0, 2) == "__" || (name[0] >= '0' && name[0] <= '9')) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  });
+}
+
+bool IsTaskLabel(const Task& task, std::string_view name) {
+  for (const std::string_view own : {"name", "type", "target", "application"}) {
+    if (name == own) return true;
+  }
+  return std::any_of(task.labels.begin(), task.labels.end(),
+                     [name](const auto& label) { return label.first == name; });
+}
+
+// A label twice in one series makes Prometheus refuse the whole scrape, and the names of expect
+// labels are the user's: what clashes with the task's own labels, or came before, is left out.
+std::string RenderText(const Text& text, const Task& task) {
+  std::string out;
+  for (size_t i = 0; i < text.labels.size(); ++i) {
+    const auto& [name, value] = text.labels[i];
+    const bool repeated =
+        std::any_of(text.labels.begin(), text.labels.begin() + static_cast<ptrdiff_t>(i),
+                    [&name = name](const auto& label) { return label.first == name; });
+    if (!repeated && IsLabelName(name) && !IsTaskLabel(task, name)) AppendLabel(&out, name, value);
+  }
+  return out;
+}
+
+// The same for a rendered text whose task got other labels: takes `name="value"` pairs apart.
+std::string WithoutClashes(std::string_view rendered, const Task& task) {
+  std::string out;
+  while (!rendered.empty()) {
+    const size_t equals = rendered.find('=');
+    size_t end = equals + 2;
+    while (rendered[end] != '"') end += rendered[end] == '\\' ? 2 : 1;
+    ++end;
+    if (!IsTaskLabel(task, rendered.substr(0, equals))) {
+      if (!out.empty()) out.push_back(',');
+      out.append(rendered.substr(0, end));
+    }
+    rendered.remove_prefix(std::min(rendered.size(), end + 1));  // the comma too
+  }
+  return out;
+}
+
+std::shared_ptr<CatalogEntry> MakeEntry(const TaskDelta::Upsert& upsert) {
+  auto entry = std::make_shared<CatalogEntry>();
+  entry->record = upsert.record;
+  entry->task = upsert.task;
+  entry->labels = TaskLabels(*upsert.task, &entry->identity_length);
+  return entry;
+}
+
+// Words stay with the record: the shard says texts again only when they change.
+void InheritWords(const CatalogEntry& old, CatalogEntry* entry) {
+  if (!old.words || old.record != entry->record) return;
+  entry->words = std::make_unique<TaskWords>(*old.words);
+  if (old.task->labels == entry->task->labels) return;
+  for (ShownText& text : entry->words->texts) {
+    text.labels = WithoutClashes(text.labels, *entry->task);
+  }
+}
+
+}  // namespace
+
+std::string TaskLabels(const Task& task, size_t* identity_length) {
+  std::string out;
+  AppendLabel(&out, "name", task.name);
+  AppendLabel(&out, "type", task.prober->name());
+  *identity_length = out.size();
+  AppendLabel(&out, "target", task.target);
+  AppendLabel(&out, "application", task.application);
+  for (const auto& [name, value] : task.labels) AppendLabel(&out, name, value);
+  out.shrink_to_fit();
+  return out;
+}
+
+Catalog::Catalog() : entries_(std::make_shared<SampleSnapshot::Entries>()) {}
+
+SampleSnapshot::Entries& Catalog::Writable() {
+  // Snapshots live and die on this thread, so that the count cannot grow behind our back.
+  if (entries_.use_count() > 1) entries_ = std::make_shared<SampleSnapshot::Entries>(*entries_);
+  return *entries_;
+}
+
+void Catalog::Apply(const TaskDelta& delta) {
+  SampleSnapshot::Entries& entries = Writable();
+  for (const uint64_t id : delta.removals) {
+    const auto found = places_.find(id);
+    if (found == places_.end()) continue;
+    entries[found->second] = nullptr;
+    places_.erase(found);
+  }
+  for (const TaskDelta::Upsert& upsert : delta.upserts) {
+    std::shared_ptr<CatalogEntry> entry = MakeEntry(upsert);
+    const auto [found, added] = places_.try_emplace(upsert.task->id, entries.size());
+    if (added) {
+      entries.push_back(std::move(entry));
+    } else {
+      InheritWords(*entries[found->second], entry.get());
+      entries[found->second] = std::move(entry);
+    }
+  }
+  CloseRanks();
+}
+
+void Catalog::CloseRanks() {
+  const size_t holes = entries_->size() - places_.size();
+  if (holes <= std::max(kHolesKept, entries_->size() / 8)) return;
+  std::erase(*entries_, nullptr);
+  for (size_t i = 0; i < entries_->size(); ++i) places_[(*entries_)[i]->task->id] = i;
+}
+
+void Catalog::Receive(TextsInbox& inbox) {
+  for (auto& [id, word] : inbox.Take()) {
+    const auto found = places_.find(id);
+    if (found == places_.end()) continue;
+    CatalogEntry& entry = *(*entries_)[found->second];
+    if (!entry.words) entry.words = std::make_unique<TaskWords>();
+    TaskWords& words = *entry.words;
+    if (word.has_texts) {
+      words.texts_hash = word.texts_hash;
+      words.texts.clear();
+      for (const Text& text : word.texts) {
+        words.texts.push_back({text.family, RenderText(text, *entry.task)});
+      }
+    }
+    if (word.has_detail) {
+      words.outcome = word.outcome;
+      words.detail = std::move(word.detail);
+    }
+  }
+}
+
+const CatalogEntry* Catalog::Find(uint64_t id) const {
+  const auto found = places_.find(id);
+  return found == places_.end() ? nullptr : (*entries_)[found->second].get();
+}
+
+}  // namespace sonde

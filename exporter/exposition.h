@@ -1,0 +1,107 @@
+// Writes metrics in text 0.0.4 and OpenMetrics 1.0. Appends to a string; keeps no samples. Not
+// thread-safe; one per answer.
+//
+//   Exposition out(Format::kOpenMetrics, &chunk);
+//   out.Begin({"probe_success", MetricType::kGauge, "1 when ..."});
+//   out.Line(LineHead("probe_success"), labels, 1.0);
+//   out.End();
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "exporter/number_text.h"
+
+namespace sonde {
+
+enum class Format : uint8_t { kText, kOpenMetrics };
+
+enum class MetricType : uint8_t { kCounter, kGauge, kHistogram, kSummary, kInfo, kUnknown };
+
+// `name` is the full name of the samples (histograms and summaries: without suffix). What each
+// format makes of it:
+//                        text 0.0.4        OpenMetrics 1.0
+//   counter x_total      x_total counter   x counter
+//   counter x            x counter         x unknown (a counter must end in _total there)
+//   info x_info          x_info gauge      x info
+//   unknown x            x untyped         x unknown
+struct MetricFamilyHead {
+  std::string_view name;
+  MetricType type = MetricType::kGauge;
+  std::string_view help;
+};
+
+// What stands before a task's shared label block: `name{` or `name{phase="tls",`. Made once per
+// series kind, not per line.
+std::string LineHead(std::string_view name, std::string_view constant_labels = {});
+
+// Appends `name="value"` with the value escaped, after a comma unless `labels` is empty.
+void AppendLabel(std::string* labels, std::string_view name, std::string_view value);
+
+class Exposition {
+ public:
+  Exposition(Format format, std::string* out) : format_(format), out_(out) {}
+
+  Format format() const { return format_; }
+  bool open_metrics() const { return format_ == Format::kOpenMetrics; }
+  // Where lines go from now on; a streaming source changes it with every chunk.
+  void set_out(std::string* out) { out_ = out; }
+
+  // HELP, TYPE and (OpenMetrics, for names ending in _seconds, _bytes or _ratio) UNIT.
+  void Begin(const MetricFamilyHead& family);
+
+  // The fast path: head + labels + "} " + number. `labels` must not be empty and ends without a
+  // comma; a head with constant labels brings its own.
+  void Line(std::string_view head, std::string_view labels, double value) {
+    AppendLine(head, labels, value);
+  }
+  void Line(std::string_view head, std::string_view labels, uint64_t value) {
+    AppendLine(head, labels, value);
+  }
+
+  // Any label set, also none: name{labels} value.
+  void Sample(std::string_view name, std::string_view labels, double value);
+  void Sample(std::string_view name, std::string_view labels, uint64_t value);
+
+  // The last line: `# EOF` in OpenMetrics, nothing in text.
+  void End();
+
+ private:
+  template <typename Number>
+  void AppendLine(std::string_view head, std::string_view labels, Number value) {
+    char tail[kNumberBytes + 4] = {'}', ' '};
+    char* end = WriteNumber(tail + 2, value);
+    *end++ = '\n';
+    out_->append(head).append(labels).append(tail, static_cast<size_t>(end - tail));
+  }
+  template <typename Number>
+  void AppendSample(std::string_view name, std::string_view labels, Number value);
+
+  Format format_;
+  std::string* out_;
+};
+
+// The lines of one classic histogram: cumulative buckets, _sum and _count. Bounds are rendered
+// once.
+class HistogramLines {
+ public:
+  // `bounds` ascending, without +Inf.
+  HistogramLines(std::string_view name, std::span<const double> bounds, Format format);
+
+  // `buckets` are not cumulative and one more than the bounds; _count is their sum, so that the
+  // +Inf bucket always equals it. `labels` may be empty.
+  void Write(Exposition& out, std::string_view labels, std::span<const uint64_t> buckets,
+             double sum) const;
+
+ private:
+  std::string name_;
+  std::vector<std::string> le_;     // `le="0.005"`
+  std::vector<std::string> heads_;  // `name_bucket{le="0.005",`
+  std::string sum_head_, count_head_;
+};
+
+}  // namespace sonde
