@@ -42,7 +42,9 @@ inline constexpr StreamId kNoStream = -1;
 struct ConnectResult {
   StreamId stream = kNoStream;  // kNoStream: error says why, no event follows
   int error = 0;
-  Instant at;  // right before connect(2)
+  Instant at;                  // right before connect(2)
+  bool misconfigured = false;  // the error is about the module's source address, interface or DSCP:
+                               // the prober's own trouble, whatever the errno
 };
 
 // What the shard is told. Called between polls, never from within a Network call.
