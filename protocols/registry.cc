@@ -1,0 +1,38 @@
+#include "protocols/registry.h"
+
+#include <array>
+
+#include "protocols/http_prober.h"
+#include "protocols/tcp_prober.h"
+
+namespace sonde {
+namespace {
+
+bool EqualsIgnoringCase(std::string_view a, std::string_view lower) {
+  if (a.size() != lower.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const char c = a[i] >= 'A' && a[i] <= 'Z' ? static_cast<char>(a[i] - 'A' + 'a') : a[i];
+    if (c != lower[i]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::span<const Prober* const> Probers() {
+  // A new protocol is one line here, in alphabetical order.
+  static const std::array kProbers = {
+      &HttpProber(),
+      &TcpProber(),
+  };
+  return kProbers;
+}
+
+const Prober* FindProber(std::string_view name) {
+  for (const Prober* prober : Probers()) {
+    if (EqualsIgnoringCase(name, prober->name())) return prober;
+  }
+  return nullptr;
+}
+
+}  // namespace sonde

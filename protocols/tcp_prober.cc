@@ -1,0 +1,237 @@
+#include "protocols/tcp_prober.h"
+
+#include <new>
+#include <string>
+#include <string_view>
+
+#include "protocols/dialogue.h"
+#include "protocols/leg_report.h"
+#include "protocols/options.h"
+
+namespace sonde {
+namespace {
+
+struct TcpModule : Module {
+  bool tls = false;              // from the start
+  TlsProfile tls_profile;        // for `tls` and for `starttls`
+  bool export_untrusted = true;  // certificate families also when verification failed
+  DialogueScript script;
+};
+
+struct TcpPlan : TargetPlan {
+  HostPort to;
+  std::string contains;  // the short form `expect: {contains: ...}`; empty: none
+};
+
+class TcpConversation final : public Conversation {
+ public:
+  TcpConversation(const Task& task, const ConversationContext& context)
+      : module_(static_cast<const TcpModule&>(*task.module)),
+        plan_(static_cast<const TcpPlan&>(*task.plan)),
+        context_(context),
+        dialogue_(module_.script, plan_.contains, context_) {}
+
+  Step Start(Instant now) override;
+  Step OnOpen(const Leg& leg, Instant at, Output& out) override;
+  Step OnLegFailed(const Leg& leg, Outcome outcome, Instant at) override;
+  ReadStep OnBytes(Bytes in, Instant at, Output& out) override;
+  Step OnPeerClosed(PeerClose how, Bytes rest, Instant at, Output& out) override;
+  Outcome OnDeadline(Instant at) override;
+  void Report(struct Report& report, Instant at) override;
+
+ private:
+  Step StepFor(const Dialogue::Progress& progress);
+  void ReportDialogue(ProbeResult* result, Instant at) const;
+  std::string Detail(Outcome outcome) const;
+
+  const TcpModule& module_;
+  const TcpPlan& plan_;
+  const ConversationContext context_;
+  Dialogue dialogue_;
+  LegPlan leg_;
+  LegTimes times_;
+  TlsReport tls_;
+  Buffer leg_detail_;  // why the leg failed, in words
+  Instant opened_;     // the stream was ready for the dialogue; unset: it never was
+  Instant first_byte_;
+  Duration starttls_;          // the handshake within the dialogue
+  bool securing_ = false;      // between Step::Secure and what came of it
+  bool secured_late_ = false;  // ... after the first byte
+};
+static_assert(sizeof(TcpConversation) <= 512, "slots are counted in tens of thousands");
+static_assert(sizeof(TcpConversation) <= kConversationBytes);
+
+Step TcpConversation::Start(Instant) {
+  leg_.transport = Transport::kTcp;
+  leg_.host = plan_.to.host;
+  leg_.port = plan_.to.port;
+  leg_.scheme = "tcp";
+  leg_.tls = module_.tls ? &module_.tls_profile : nullptr;
+  leg_.network = &module_.network;
+  return Step::Open(leg_);
+}
+
+Step TcpConversation::OnOpen(const Leg& leg, Instant at, Output& out) {
+  tls_.Opened(leg);
+  if (securing_) {
+    const Duration before = times_.tls();
+    times_.Secured(leg);
+    starttls_ = times_.tls() - before;
+    securing_ = false;
+  } else {
+    times_.Opened(leg);
+    opened_ = at;
+  }
+  if (dialogue_.empty()) return Step::Pass();
+  return StepFor(dialogue_.Resume(out));
+}
+
+Step TcpConversation::OnLegFailed(const Leg& leg, Outcome outcome, Instant at) {
+  tls_.Failed(leg);
+  if (!leg.detail.empty()) {
+    leg_detail_ = context_.buffers.Take();
+    leg_detail_.Append(leg.detail.substr(0, 300));
+  }
+  if (securing_) {
+    const Duration before = times_.tls();
+    times_.FailedToSecure(leg, at);
+    starttls_ = times_.tls() - before;
+  } else {
+    times_.Failed(leg, at);
+  }
+  return Step::Fail(outcome);
+}
+
+ReadStep TcpConversation::OnBytes(Bytes in, Instant at, Output& out) {
+  if (!first_byte_.stamped()) first_byte_ = at;
+  const Dialogue::Progress progress = dialogue_.OnBytes(in, out);
+  return {progress.consumed, StepFor(progress)};
+}
+
+Step TcpConversation::OnPeerClosed(PeerClose how, Bytes rest, Instant, Output& out) {
+  return StepFor(dialogue_.OnPeerClosed(how, rest, out));
+}
+
+Outcome TcpConversation::OnDeadline(Instant) { return dialogue_.OnDeadline(); }
+
+Step TcpConversation::StepFor(const Dialogue::Progress& progress) {
+  switch (progress.state) {
+    case Dialogue::State::kWaiting:
+      return Step::More();
+    case Dialogue::State::kDone:
+      return Step::Pass();
+    case Dialogue::State::kFailed:
+      return Step::Fail(progress.outcome);
+    case Dialogue::State::kSecure:
+      break;
+  }
+  securing_ = true;
+  secured_late_ = first_byte_.stamped();
+  return Step::Secure(module_.tls_profile, plan_.to.host);
+}
+
+void TcpConversation::Report(struct Report& report, Instant at) {
+  ProbeResult& result = report.result;
+  FactSet& facts = result.facts;
+  times_.SetCommonFacts(&facts);
+  times_.SetStages(&result);
+  if (times_.resolve_started()) facts.Set(Fact::kTcpResolve, times_.resolve().seconds());
+  if (times_.connect_started()) facts.Set(Fact::kTcpConnect, times_.connect().seconds());
+  if (times_.tls_started()) facts.Set(Fact::kTcpTls, times_.tls().seconds());
+  if (opened_.stamped()) {
+    facts.Set(Fact::kFailedRegex, dialogue_.failed_regex() ? 1 : 0);
+    facts.Set(Fact::kFailedBytes, dialogue_.failed_bytes() ? 1 : 0);
+    if (!dialogue_.empty()) ReportDialogue(&result, at);
+  }
+
+  ContentHash hash;
+  bool any_text = false;
+  tls_.Fill({.cipher = false, .untrusted = module_.export_untrusted}, report, &hash, &any_text);
+  any_text = dialogue_.FillLabels(report.texts, &hash) || any_text;
+  result.texts_hash = any_text ? hash.value() : 0;
+
+  if (report.evidence) {
+    report.evidence->peer = times_.peer();
+    report.evidence->body = dialogue_.said();
+    report.evidence->detail = Detail(result.outcome);
+  }
+}
+
+// The dialogue's time without the handshake in its middle: waiting for the first byte, then talk.
+void TcpConversation::ReportDialogue(ProbeResult* result, Instant at) const {
+  const bool heard = first_byte_.stamped();
+  Duration wait = (heard ? first_byte_ : at) - opened_;
+  Duration talk = heard ? at - first_byte_ : Duration{};
+  (secured_late_ ? talk : wait) = (secured_late_ ? talk : wait) - starttls_;
+  SetStage(result, Stage::kWait, wait);
+  if (heard) SetStage(result, Stage::kTransfer, talk);
+  result->facts.Set(Fact::kTcpDialogue, (wait + talk).seconds());
+}
+
+std::string TcpConversation::Detail(Outcome outcome) const {
+  if (outcome == Outcome::kOk) return "";
+  std::string detail;
+  if (securing_) {
+    detail = "starttls";
+  } else if (opened_.stamped()) {
+    detail = dialogue_.Detail();
+  }
+  if (leg_detail_.empty()) return detail;
+  if (!detail.empty()) detail += ": ";
+  return detail.append(leg_detail_.text());
+}
+
+// ---- the registry's entry -----------------------------------------------------------------------
+
+class Tcp final : public Prober {
+ public:
+  std::string_view name() const override { return "tcp"; }
+
+  std::shared_ptr<Module> ParseModule(const ConfigNode* block, const std::string& path,
+                                      Diagnostics& diagnostics) const override {
+    const size_t errors_before = diagnostics.errors();
+    auto module = std::make_shared<TcpModule>();
+    ConfigReader in(block, path, diagnostics);
+    ReadNetworkOptions(in, &module->network);
+    in.Bool("tls", &module->tls);
+    ReadTlsConfig(in, "tls_config", &module->tls_profile, &module->files);
+    in.Bool("export_untrusted_certificates", &module->export_untrusted);
+    DialogueScript::Read(in, "query_response", module->tls, &module->script);
+    in.Finish();
+    module->prober = this;
+    module->content_hash = ContentHash().Add(name()).Add(block).value();
+    return diagnostics.errors() == errors_before ? module : nullptr;
+  }
+
+  std::shared_ptr<const TargetPlan> ParseTarget(std::string_view target, Mark mark,
+                                                const ConfigNode* expect, const Module& module,
+                                                const std::string& path,
+                                                Diagnostics& diagnostics) const override {
+    const size_t errors_before = diagnostics.errors();
+    auto plan = std::make_shared<TcpPlan>();
+    std::string error;
+    if (!ParseHostPort(target, &plan->to, &error)) diagnostics.Error(mark, path, error);
+    ConfigReader in(expect, path.empty() ? "expect" : path + ".expect", diagnostics);
+    if (in.String("contains", &plan->contains) && plan->contains.size() > Dialogue::kLineLimit) {
+      in.Error("contains", "at most 64 KiB can be looked for");
+    }
+    in.Finish();
+    plan->destination = DestinationOf(plan->to.host, plan->to.port);
+    plan->needs_handshake = static_cast<const TcpModule&>(module).tls;
+    return diagnostics.errors() == errors_before ? plan : nullptr;
+  }
+
+  Conversation* Make(void* place, const Task& task,
+                     const ConversationContext& context) const override {
+    return new (place) TcpConversation(task, context);
+  }
+};
+
+}  // namespace
+
+const Prober& TcpProber() {
+  static const Tcp prober;
+  return prober;
+}
+
+}  // namespace sonde
