@@ -1,0 +1,121 @@
+#include "exporter/self_metrics.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace sonde {
+namespace {
+
+using prometheus::ClientMetric;
+using Family = prometheus::MetricFamily;
+
+MetricType TypeOf(prometheus::MetricType type) {
+  switch (type) {
+    case prometheus::MetricType::Counter:
+      return MetricType::kCounter;
+    case prometheus::MetricType::Gauge:
+      return MetricType::kGauge;
+    case prometheus::MetricType::Histogram:
+      return MetricType::kHistogram;
+    case prometheus::MetricType::Summary:
+      return MetricType::kSummary;
+    default:
+      return MetricType::kUnknown;
+  }
+}
+
+std::string LabelsOf(const ClientMetric& metric) {
+  std::string labels;
+  for (const ClientMetric::Label& label : metric.label) {
+    AppendLabel(&labels, label.name, label.value);
+  }
+  return labels;
+}
+
+void WriteHistogram(Exposition& out, const std::string& name, const ClientMetric& metric) {
+  std::vector<double> bounds;
+  std::vector<uint64_t> buckets;  // not cumulative
+  uint64_t before = 0;
+  for (const ClientMetric::Bucket& bucket : metric.histogram.bucket) {
+    if (bucket.upper_bound <= std::numeric_limits<double>::max()) {
+      bounds.push_back(bucket.upper_bound);
+      buckets.push_back(bucket.cumulative_count - before);
+      before = bucket.cumulative_count;
+    }
+  }
+  // Buckets and count of a concurrently observed histogram may disagree; the larger is later.
+  buckets.push_back(std::max(metric.histogram.sample_count, before) - before);
+  HistogramLines(name, bounds, out.format())
+      .Write(out, LabelsOf(metric), buckets, metric.histogram.sample_sum);
+}
+
+void WriteSummary(Exposition& out, const std::string& name, const ClientMetric& metric) {
+  const std::string labels = LabelsOf(metric);
+  for (const ClientMetric::Quantile& quantile : metric.summary.quantile) {
+    std::string all = labels;
+    AppendLabel(&all, "quantile", BoundText(quantile.quantile, out.open_metrics()));
+    out.Sample(name, all, quantile.value);
+  }
+  out.Sample(name + "_sum", labels, metric.summary.sample_sum);
+  out.Sample(name + "_count", labels, metric.summary.sample_count);
+}
+
+void WriteMetric(Exposition& out, const Family& family, const ClientMetric& metric) {
+  switch (family.type) {
+    case prometheus::MetricType::Histogram:
+      return WriteHistogram(out, family.name, metric);
+    case prometheus::MetricType::Summary:
+      return WriteSummary(out, family.name, metric);
+    case prometheus::MetricType::Counter:
+      return out.Sample(family.name, LabelsOf(metric), metric.counter.value);
+    case prometheus::MetricType::Gauge:
+      return out.Sample(family.name, LabelsOf(metric), metric.gauge.value);
+    default:
+      return out.Sample(family.name, LabelsOf(metric), metric.untyped.value);
+  }
+}
+
+}  // namespace
+
+void WriteRegistryFamilies(Exposition& out, std::span<const Family> families) {
+  for (const Family& family : families) {
+    if (family.metric.empty()) continue;
+    out.Begin({family.name, TypeOf(family.type), family.help});
+    for (const ClientMetric& metric : family.metric) WriteMetric(out, family, metric);
+  }
+}
+
+SelfMetrics::SelfMetrics(BuildInfo build) : build_(std::move(build)) {}
+
+void SelfMetrics::SetReload(bool successful, WallTime when) {
+  reload_successful_ = successful;
+  if (successful) reload_success_ = when;
+}
+
+void SelfMetrics::Write(Exposition& out) const {
+  constexpr MetricFamilyHead kBuild = {"sonde_build_info", MetricType::kInfo,
+                                       "What this process was built from"};
+  std::string labels;
+  AppendLabel(&labels, "version", build_.version);
+  AppendLabel(&labels, "revision", build_.revision);
+  AppendLabel(&labels, "compiler", build_.compiler);
+  out.Begin(kBuild);
+  out.Sample(kBuild.name, labels, uint64_t{1});
+  if (reload_successful_) {
+    constexpr MetricFamilyHead kReload = {"sonde_config_last_reload_successful", MetricType::kGauge,
+                                          "1 when the last load of the configuration succeeded"};
+    constexpr MetricFamilyHead kWhen = {"sonde_config_last_reload_success_timestamp_seconds",
+                                        MetricType::kGauge,
+                                        "When the configuration was last loaded with success"};
+    out.Begin(kReload);
+    out.Sample(kReload.name, {}, uint64_t{*reload_successful_});
+    out.Begin(kWhen);
+    out.Sample(kWhen.name, {}, static_cast<double>(reload_success_.ns / 1'000'000) / 1000);
+  }
+  const std::vector<Family> families = registry_.Collect();
+  WriteRegistryFamilies(out, families);
+}
+
+}  // namespace sonde
