@@ -233,7 +233,9 @@ class Conversation {
   // The leg (or, after Secure, its TLS) is ready for bytes.
   virtual Step OnOpen(const Leg& leg, Instant at, Output& out) = 0;
 
-  // The leg could not be opened; `outcome` says why. Default: that is the verdict.
+  // The leg, or after Secure its TLS, could not be opened; `outcome` says why. Default: that is the
+  // verdict. Also told when the deadline passed (or the run was cancelled) on the way: the verdict
+  // is `outcome` then, whatever the step.
   virtual Step OnLegFailed(const Leg& leg, Outcome outcome, Instant at);
 
   // Bytes of the stream; `in` begins with what was not consumed before. Called again at once with

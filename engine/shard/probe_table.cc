@@ -489,9 +489,18 @@ void ProbeTable::CloseLeg(Slot& slot, bool orderly) {
   slot.state = Slot::State::kStarting;
 }
 
+bool ProbeTable::Opening(const Slot& slot) {
+  return slot.state == Slot::State::kResolving || slot.state == Slot::State::kConnecting ||
+         slot.state == Slot::State::kHandshaking;
+}
+
 void ProbeTable::Finish(Slot& slot, Outcome outcome, Instant at) {
   if (std::exchange(slot.ending, true)) return;
   wheel_.Cancel(slot);
+  if (Opening(slot)) {  // time was up on the way: what there is of the leg belongs into the report
+    slot.leg.detail = {};
+    static_cast<void>(slot.conversation->OnLegFailed(slot.leg, outcome, at));
+  }
   owner_.OnProbeFinished(slot, outcome, at);
   CloseLeg(slot, outcome == Outcome::kOk);
   slot.conversation->~Conversation();

@@ -133,6 +133,7 @@ class ProbeTable : public NetworkEvents {
   void ArmTimer(Slot& slot);
   void OnTimer(Slot& slot, Instant now);
   Outcome TimeoutOutcome(Slot& slot, Instant at);
+  static bool Opening(const Slot& slot);
   void Finish(Slot& slot, Outcome outcome, Instant at);
   Slot& TakeSlot();
 
