@@ -300,16 +300,18 @@ void Dialogue::Remember(std::string_view bytes, bool is_line) {
 
 // ---- reporting ----------------------------------------------------------------------------------
 
-bool Dialogue::FillLabels(Texts* texts, ContentHash* hash) const {
-  if (labels_.empty()) return false;
+bool Dialogue::HashLabels(ContentHash* hash) const {
   for (const auto& [name, value] : labels_) hash->Add(name).Add(value);
-  if (texts) {
-    Text text{TextFamily::kExpectInfo, {}};
-    for (const auto& [name, value] : labels_) text.labels.emplace_back(name, value);
-    std::sort(text.labels.begin(), text.labels.end());
-    texts->push_back(std::move(text));
-  }
-  return true;
+  return !labels_.empty();
+}
+
+// One series with the labels of every entry that matched.
+void Dialogue::AppendLabels(Texts* texts) const {
+  if (labels_.empty()) return;
+  Text text{TextFamily::kExpectInfo, {}};
+  for (const auto& [name, value] : labels_) text.labels.emplace_back(name, value);
+  std::sort(text.labels.begin(), text.labels.end());
+  texts->push_back(std::move(text));
 }
 
 std::string Dialogue::Detail() const {

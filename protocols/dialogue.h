@@ -87,8 +87,9 @@ class Dialogue {
   bool failed_bytes() const { return failed_bytes_; }
 
   bool any_byte() const { return received_ > 0; }
-  // Adds probe_expect_info to `texts` (may be null) and to the hash; false: there is none.
-  bool FillLabels(Texts* texts, ContentHash* hash) const;
+  // probe_expect_info. False: there is none, nothing was added.
+  bool HashLabels(ContentHash* hash) const;
+  void AppendLabels(Texts* texts) const;
   // What the peer said first, at most Evidence::kBodyLimit.
   std::string_view said() const { return said_.text(); }
   // "step 2: expected /^250/, got \"550 no\"". Of the step that is being played.

@@ -88,39 +88,55 @@ void TlsReport::Forget() {
   open_ = nullptr;
 }
 
-void TlsReport::Fill(const Options& options, Report& report, ContentHash* texts_hash,
-                     bool* any_text) const {
+// What there is to tell; nullptr for nothing.
+const TlsFacts* TlsReport::Told(const Options& options) const {
   const TlsFacts* tls = facts();
-  if (!tls || (!tls->established && !(tls->has_certificate && options.untrusted))) return;
-  const auto add = [&report](TextFamily family,
-                             std::vector<std::pair<std::string, std::string>> labels) {
-    report.texts->push_back({family, std::move(labels)});
-  };
-  *any_text = true;
-  texts_hash->Add(uint64_t{tls->established});
+  return tls && (tls->established || (tls->has_certificate && options.untrusted)) ? tls : nullptr;
+}
+
+void TlsReport::SetFacts(const Options& options, FactSet* facts) const {
+  const TlsFacts* tls = Told(options);
+  if (!tls || !tls->has_certificate) return;
+  facts->Set(Fact::kCertExpiry, static_cast<double>(tls->earliest_expiry_unix));
+  facts->Set(Fact::kChainExpiry, static_cast<double>(tls->chain_expiry_unix));
+}
+
+bool TlsReport::Hash(const Options& options, ContentHash* hash) const {
+  const TlsFacts* tls = Told(options);
+  if (!tls) return false;
+  // The fingerprint stands for issuer, subject, names and serial number.
+  hash->Add(uint64_t{tls->established}).Add(tls->fingerprint_sha256);
+  if (!tls->established) {
+    hash->Add(tls->verify_result);
+  } else {
+    hash->Add(tls->version);
+    if (options.cipher) hash->Add(tls->cipher);
+  }
+  return true;
+}
+
+void TlsReport::AppendTexts(const Options& options, Texts* texts) const {
+  const TlsFacts* tls = Told(options);
+  if (!tls) return;
   if (tls->has_certificate) {
-    FactSet& facts = report.result.facts;
-    facts.Set(Fact::kCertExpiry, static_cast<double>(tls->earliest_expiry_unix));
-    facts.Set(Fact::kChainExpiry, static_cast<double>(tls->chain_expiry_unix));
-    texts_hash->Add(tls->fingerprint_sha256);  // names issuer, subject and serial as well
-    if (report.texts) {
-      add(TextFamily::kChainInfo, {{"fingerprint_sha256", tls->fingerprint_sha256},
-                                   {"issuer", tls->issuer},
-                                   {"serialnumber", tls->serial_number},
-                                   {"subject", tls->subject},
-                                   {"subjectalternative", tls->subject_alternative}});
-    }
+    texts->push_back({TextFamily::kChainInfo,
+                      {{"fingerprint_sha256", tls->fingerprint_sha256},
+                       {"issuer", tls->issuer},
+                       {"serialnumber", tls->serial_number},
+                       {"subject", tls->subject},
+                       {"subjectalternative", tls->subject_alternative}}});
   }
   if (!tls->established) {
-    texts_hash->Add(tls->verify_result);
-    if (report.texts) add(TextFamily::kVerifyResult, {{"result", tls->verify_result}});
+    texts->push_back({TextFamily::kVerifyResult, {{"result", tls->verify_result}}});
     return;
   }
-  texts_hash->Add(tls->version);
-  if (report.texts) add(TextFamily::kTlsVersion, {{"version", tls->version}});
-  if (!options.cipher) return;
-  texts_hash->Add(tls->cipher);
-  if (report.texts) add(TextFamily::kTlsCipher, {{"cipher", tls->cipher}});
+  texts->push_back({TextFamily::kTlsVersion, {{"version", tls->version}}});
+  if (options.cipher) texts->push_back({TextFamily::kTlsCipher, {{"cipher", tls->cipher}}});
+}
+
+bool FinishTexts(bool any, const ContentHash& hash, Report* report) {
+  report->result.texts_hash = any ? hash.value() : 0;
+  return any && report->texts && report->result.texts_hash != report->known_texts_hash;
 }
 
 }  // namespace sonde

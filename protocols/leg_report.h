@@ -75,12 +75,22 @@ class TlsReport {
   const TlsFacts* facts() const { return failed_ ? failed_.get() : open_; }
   bool established() const { return facts() && facts()->established; }
 
-  // Facts, texts (when wanted) and the contribution to texts_hash.
-  void Fill(const Options& options, Report& report, ContentHash* texts_hash, bool* any_text) const;
+  // Report goes in this order: SetFacts, then Hash into the hash of all texts of the protocol, then
+  // FinishTexts for the whole, and AppendTexts only when that says so.
+  void SetFacts(const Options& options, FactSet* facts) const;
+  // False: there are no texts, nothing was added.
+  bool Hash(const Options& options, ContentHash* hash) const;
+  void AppendTexts(const Options& options, Texts* texts) const;
 
  private:
+  const TlsFacts* Told(const Options& options) const;
+
   const TlsFacts* open_ = nullptr;          // the engine's; lives as long as the leg
   std::unique_ptr<const TlsFacts> failed_;  // our copy
 };
+
+// Sets texts_hash (0 when `any` is false) and says whether the texts must be made: somebody wants
+// them and does not know them yet.
+bool FinishTexts(bool any, const ContentHash& hash, Report* report);
 
 }  // namespace sonde

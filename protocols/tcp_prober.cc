@@ -144,11 +144,15 @@ void TcpConversation::Report(struct Report& report, Instant at) {
     if (!dialogue_.empty()) ReportDialogue(&result, at);
   }
 
+  const TlsReport::Options tls_options{.cipher = false, .untrusted = module_.export_untrusted};
+  tls_.SetFacts(tls_options, &facts);
   ContentHash hash;
-  bool any_text = false;
-  tls_.Fill({.cipher = false, .untrusted = module_.export_untrusted}, report, &hash, &any_text);
-  any_text = dialogue_.FillLabels(report.texts, &hash) || any_text;
-  result.texts_hash = any_text ? hash.value() : 0;
+  const bool has_tls = tls_.Hash(tls_options, &hash);
+  const bool has_labels = dialogue_.HashLabels(&hash);
+  if (FinishTexts(has_tls || has_labels, hash, &report)) {
+    tls_.AppendTexts(tls_options, report.texts);
+    dialogue_.AppendLabels(report.texts);
+  }
 
   if (report.evidence) {
     report.evidence->peer = times_.peer();

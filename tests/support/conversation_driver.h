@@ -190,7 +190,8 @@ class ConversationDriver {
     reported_ = true;
     result_.outcome = outcome();
     result_.duration = now_ - started_;
-    Report report{result_, want_texts ? &texts_ : nullptr, want_evidence ? &evidence_ : nullptr};
+    Report report{result_, want_texts ? &texts_ : nullptr, known_texts_hash,
+                  want_evidence ? &evidence_ : nullptr};
     conversation_->Report(report, now_);
     return result_;
   }
@@ -198,6 +199,7 @@ class ConversationDriver {
   const Evidence& evidence() { return result(), evidence_; }
   bool want_texts = true;
   bool want_evidence = true;
+  uint64_t known_texts_hash = 0;
 
   const Task& task() const { return task_; }
   BufferPool& buffers() { return buffers_; }
