@@ -1,0 +1,246 @@
+#include "engine/loop/epoll_network.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "engine/loop/socket_address.h"
+
+namespace sonde {
+namespace {
+
+constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+constexpr uint32_t kReadable = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
+constexpr uint32_t kEnding = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
+
+int SetInt(int fd, int level, int option, int value) {
+  return setsockopt(fd, level, option, &value, sizeof value) == 0 ? 0 : errno;
+}
+
+int BindSource(int fd, const Address& source, const Address& to) {
+  if (source.family != to.family) return EAFNOSUPPORT;
+  // Without this the kernel picks a port that is free for every destination: 28,000 connections in
+  // all instead of 28,000 per destination.
+  if (const int error = SetInt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)) return error;
+  Address local = source;
+  local.port = 0;
+  const SocketAddress name(local);
+  return bind(fd, name.get(), name.size()) == 0 ? 0 : errno;
+}
+
+// Only what the module asks for: each option is a system call per probe.
+int Configure(int fd, const Address& to, const NetworkOptions& options) {
+  if (!options.interface.empty() &&
+      setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options.interface.data(),
+                 static_cast<socklen_t>(options.interface.size())) != 0) {
+    return errno;
+  }
+  if (options.dscp >= 0) {
+    const bool v6 = to.family == IpFamily::kV6;
+    const int error = SetInt(fd, v6 ? int{IPPROTO_IPV6} : int{IPPROTO_IP},
+                             v6 ? IPV6_TCLASS : IP_TOS, options.dscp << 2);
+    if (error != 0) return error;
+  }
+  if (options.source.family != IpFamily::kNone) return BindSource(fd, options.source, to);
+  return 0;
+}
+
+int SocketError(int fd) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+  return error;
+}
+
+// An RST while the connection was being opened is ECONNREFUSED. These two say that it was open
+// before the peer tore it down: connecting succeeded, reading will not.
+bool TornDownAfterOpening(int error) { return error == ECONNRESET || error == EPIPE; }
+
+}  // namespace
+
+EpollNetwork::EpollNetwork(Poller& poller, Resolver& resolver, size_t max_streams)
+    : poller_(poller), resolver_(resolver), max_streams_(max_streams) {}
+
+EpollNetwork::~EpollNetwork() {
+  for (size_t fd = 0; fd < streams_.size(); ++fd) {
+    if (streams_[fd].open) Close(static_cast<StreamId>(fd), NetworkOptions::Close::kFin);
+  }
+}
+
+std::optional<ResolveAnswer> EpollNetwork::Resolve(SlotRef slot, std::string_view host,
+                                                   const NetworkOptions& options) {
+  return resolver_.Resolve(slot, host, options, MonotonicNow());
+}
+
+void EpollNetwork::CancelResolve(SlotRef slot) { resolver_.Cancel(slot); }
+
+ConnectResult EpollNetwork::Connect(SlotRef slot, const Address& to,
+                                    const NetworkOptions& options) {
+  ConnectResult result;
+  result.at = MonotonicNow();
+  const SocketAddress peer(to);
+  if (peer.size() == 0) {
+    result.error = EAFNOSUPPORT;
+    return result;
+  }
+  if (open_ >= max_streams_) {
+    result.error = EMFILE;
+    return result;
+  }
+  const int fd = socket(peer.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    result.error = errno;
+    return result;
+  }
+  result.error = Configure(fd, to, options);
+  result.misconfigured = result.error != 0;
+  if (result.error == 0) {
+    result.at = MonotonicNow();
+    if (connect(fd, peer.get(), peer.size()) != 0 && errno != EINPROGRESS) result.error = errno;
+  }
+  // Registered only now: a socket that is not connecting yet would report a hang-up. What happened
+  // since, also a connection made at once, is reported by the registration itself.
+  if (result.error == 0) result.error = poller_.Add(fd, kInterest, this);
+  if (result.error != 0) {
+    close(fd);
+    return result;
+  }
+  if (static_cast<size_t>(fd) >= streams_.size()) streams_.resize(static_cast<size_t>(fd) + 64);
+  Stream& stream = StreamOf(fd);
+  const uint32_t generation = stream.generation + 1;
+  stream = Stream{};
+  stream.slot = slot;
+  stream.generation = generation;
+  stream.open = true;
+  stream.connecting = true;
+  ++open_;
+  result.stream = fd;
+  return result;
+}
+
+IoResult EpollNetwork::Send(StreamId id, Bytes bytes) {
+  Stream& stream = StreamOf(id);
+  IoResult result;
+  if (stream.pending_error != 0) {
+    result.error = std::exchange(stream.pending_error, 0);
+    result.at = MonotonicNow();
+    return result;
+  }
+  // A request is one send and needs no option. A second small one would wait for the peer's
+  // delayed acknowledgement of the first (Nagle).
+  if (stream.sends == 1) SetInt(id, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (stream.sends < 2) ++stream.sends;
+  ssize_t count;
+  do {
+    count = send(id, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) {
+    result.error = errno;
+  } else {
+    result.count = static_cast<size_t>(count);
+  }
+  if (result.error == EAGAIN || (result.error == 0 && result.count < bytes.size())) {
+    stream.wants_write = true;
+  }
+  result.at = MonotonicNow();
+  return result;
+}
+
+IoResult EpollNetwork::Receive(StreamId id, std::span<uint8_t> into) {
+  Stream& stream = StreamOf(id);
+  IoResult result;
+  ssize_t count;
+  do { count = recv(id, into.data(), into.size(), 0); } while (count < 0 && errno == EINTR);
+  result.at = MonotonicNow();
+  if (count > 0) {
+    result.count = static_cast<size_t>(count);
+    // The kernel announced bytes and end in one event and will not announce the end again, but a
+    // short count tells the reader that the socket is empty.
+    if (result.count < into.size() && stream.ending) OweReadable(id);
+  } else if (stream.pending_error != 0) {
+    result.error = std::exchange(stream.pending_error, 0);
+  } else if (count < 0) {
+    result.error = errno;
+  }
+  return result;
+}
+
+void EpollNetwork::Close(StreamId id, NetworkOptions::Close how) {
+  Stream& stream = StreamOf(id);
+  if (how == NetworkOptions::Close::kReset) {
+    const linger now{1, 0};
+    setsockopt(id, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  }
+  stream.open = false;
+  poller_.Forget(id);
+  close(id);
+  --open_;
+}
+
+bool EpollNetwork::DispatchEvents(NetworkEvents& events) {
+  sink_ = &events;
+  const int count = poller_.DispatchOnce();
+  resolver_.DispatchAnswers(events);
+  DispatchOwed();
+  sink_ = nullptr;
+  return count == Poller::kBatch || !owed_.empty() || resolver_.pending();
+}
+
+void EpollNetwork::OnReady(int fd, uint32_t events, Instant at) {
+  const uint32_t generation = StreamOf(fd).generation;
+  if (StreamOf(fd).connecting && !Opened(fd, events, at)) return;
+  // Every call out may close this stream, and open another on the same descriptor.
+  const auto alive = [&] { return StreamOf(fd).open && StreamOf(fd).generation == generation; };
+  if (!alive()) return;
+  if ((events & kEnding) != 0) StreamOf(fd).ending = true;
+  if ((events & EPOLLOUT) != 0 && std::exchange(StreamOf(fd).wants_write, false)) {
+    sink_->OnWritable(StreamOf(fd).slot, at);
+    if (!alive()) return;
+  }
+  if ((events & kReadable) != 0) sink_->OnReadable(StreamOf(fd).slot, at);
+}
+
+// True when the stream is open now and was announced.
+bool EpollNetwork::Opened(int fd, uint32_t events, Instant at) {
+  Stream& stream = StreamOf(fd);
+  int error = 0;
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+    error = SocketError(fd);
+  } else if ((events & EPOLLOUT) == 0) {
+    return false;  // nothing about connecting
+  }
+  stream.connecting = false;
+  if (error != 0 && !TornDownAfterOpening(error)) {
+    sink_->OnConnectFailed(stream.slot, error, at);
+    return false;
+  }
+  stream.pending_error = error;
+  sink_->OnConnected(stream.slot, at);
+  return true;
+}
+
+void EpollNetwork::OweReadable(int fd) {
+  Stream& stream = StreamOf(fd);
+  if (stream.owed) return;
+  stream.owed = true;
+  owed_.push_back({fd, stream.generation});
+}
+
+void EpollNetwork::DispatchOwed() {
+  if (owed_.empty()) return;
+  owed_now_.swap(owed_);
+  for (const Owed& owed : owed_now_) {
+    Stream& stream = StreamOf(owed.fd);
+    if (!stream.open || stream.generation != owed.generation) continue;
+    stream.owed = false;
+    sink_->OnReadable(stream.slot, MonotonicNow());
+  }
+  owed_now_.clear();
+}
+
+}  // namespace sonde

@@ -1,0 +1,80 @@
+// TCP streams over the shard's epoll descriptor: the production side of engine/shard/network.h.
+//
+// A probe costs socket, connect, epoll_ctl, send, recv and close, and a share of epoll_wait; socket
+// options are set only when a module asks for them. Every stamp is CLOCK_MONOTONIC read around the
+// system call, or right before an event is handed on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "engine/loop/poller.h"
+#include "engine/loop/resolver.h"
+#include "engine/shard/network.h"
+
+namespace sonde {
+
+class EpollNetwork final : public Network, private Poller::Handler {
+ public:
+  // `poller` and `resolver` outlive this. `max_streams` bounds the descriptors opened here. Streams
+  // still open at the end are closed.
+  EpollNetwork(Poller& poller, Resolver& resolver, size_t max_streams);
+  ~EpollNetwork();
+  EpollNetwork(const EpollNetwork&) = delete;
+  EpollNetwork& operator=(const EpollNetwork&) = delete;
+
+  Instant Stamp() override { return MonotonicNow(); }
+  std::optional<ResolveAnswer> Resolve(SlotRef slot, std::string_view host,
+                                       const NetworkOptions& options) override;
+  void CancelResolve(SlotRef slot) override;
+  // Errors are errnos as the kernel gave them; EMFILE also when `max_streams` are open,
+  // EAFNOSUPPORT when `to` and the source address are of different families.
+  ConnectResult Connect(SlotRef slot, const Address& to, const NetworkOptions& options) override;
+  IoResult Send(StreamId stream, Bytes bytes) override;
+  IoResult Receive(StreamId stream, std::span<uint8_t> into) override;
+  void Close(StreamId stream, NetworkOptions::Close how) override;
+  size_t DescriptorsLeft() const override { return max_streams_ - open_; }
+
+  // One batch of the poller (sockets, timers, name servers), then the answers of the resolver and
+  // the events owed. True: there may be more at once, call again before sleeping.
+  bool DispatchEvents(NetworkEvents& events);
+
+  size_t open() const { return open_; }
+
+ private:
+  struct Stream {
+    SlotRef slot;
+    uint32_t generation = 0;  // counts uses of this descriptor number
+    int pending_error = 0;    // taken from the socket and not yet told by Send or Receive
+    bool open = false;
+    bool connecting = false;
+    bool wants_write = false;  // Send met EAGAIN
+    bool ending = false;       // an end or error stands behind the bytes in the socket
+    bool owed = false;         // waits in owed_
+    uint8_t sends = 0;         // 0, 1, 2 = more
+  };
+  struct Owed {
+    int fd;
+    uint32_t generation;
+  };
+
+  void OnReady(int fd, uint32_t events, Instant at) override;
+  bool Opened(int fd, uint32_t events, Instant at);
+  void OweReadable(int fd);
+  void DispatchOwed();
+  Stream& StreamOf(int fd) { return streams_[static_cast<size_t>(fd)]; }
+
+  Poller& poller_;
+  Resolver& resolver_;
+  const size_t max_streams_;
+  size_t open_ = 0;
+  std::vector<Stream> streams_;  // by descriptor
+  std::vector<Owed> owed_;       // readable events the kernel will not repeat
+  std::vector<Owed> owed_now_;
+  NetworkEvents* sink_ = nullptr;  // during DispatchEvents
+};
+
+}  // namespace sonde

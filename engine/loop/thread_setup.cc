@@ -1,0 +1,34 @@
+#include "engine/loop/thread_setup.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+
+namespace sonde {
+
+void SetUpThread(std::string_view name) {
+  char text[16] = {};
+  name.copy(text, std::min(name.size(), sizeof text - 1));
+  prctl(PR_SET_NAME, text);
+  sigset_t handled_elsewhere;
+  sigemptyset(&handled_elsewhere);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGCHLD}) {
+    sigaddset(&handled_elsewhere, signal);
+  }
+  pthread_sigmask(SIG_BLOCK, &handled_elsewhere, nullptr);
+}
+
+void SetExactTimers() { prctl(PR_SET_TIMERSLACK, 1UL); }
+
+bool PinThread(unsigned cpu) {
+  if (cpu >= CPU_SETSIZE) return false;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
+}
+
+}  // namespace sonde
