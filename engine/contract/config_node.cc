@@ -271,6 +271,10 @@ void ConfigReader::Finish() {
   if (node_ == nullptr) return;
   for (const ConfigEntry& entry : node_->entries) {
     if (std::find(known_.begin(), known_.end(), entry.key) != known_.end()) continue;
+    if (diagnostics_.all().size() >= Diagnostics::kKept) {  // counted, and no text made for it
+      diagnostics_.Error(entry.mark, "", "");
+      continue;
+    }
     diagnostics_.Error(entry.mark, path_,
                        "unknown key " + Quote(entry.key) + Suggestion(entry.key, known_));
   }

@@ -256,11 +256,4 @@ bool IsUtf8(std::string_view text) {
   return true;
 }
 
-bool IsLabelName(std::string_view text) {
-  if (text.empty() || IsDigit(text.front())) return false;
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return IsDigit(c) || c == '_' || (Lower(c) >= 'a' && Lower(c) <= 'z');
-  });
-}
-
 }  // namespace sonde

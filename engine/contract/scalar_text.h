@@ -31,7 +31,5 @@ std::string Suggestion(std::string_view wrong, std::span<const std::string_view>
 
 // Well-formed UTF-8 by RFC 3629 section 4 (no surrogates, no overlong forms).
 bool IsUtf8(std::string_view text);
-// A label name of the Prometheus data model: [a-zA-Z_][a-zA-Z0-9_]*.
-bool IsLabelName(std::string_view text);
 
 }  // namespace sonde

@@ -142,12 +142,5 @@ TEST(ScalarText, Utf8) {
   }
 }
 
-TEST(ScalarText, LabelNames) {
-  for (const char* text : {"a", "_", "A1", "__x", "team_name"}) EXPECT_TRUE(IsLabelName(text));
-  for (const char* text : {"", "1a", "a-b", "a.b", "a:b", "\u00e9", "a "}) {
-    EXPECT_FALSE(IsLabelName(text));
-  }
-}
-
 }  // namespace
 }  // namespace sonde
