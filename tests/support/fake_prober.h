@@ -1,0 +1,37 @@
+// The smallest protocols there can be, for tests of the engine: `connect` passes when the leg is
+// open, `ask` sends PING and wants PONG, `tls` is `ask` inside TLS, `hop` follows "GO host:port\n".
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/contract/task.h"
+
+namespace sonde {
+
+struct FakeModule : Module {
+  enum class Mode { kConnect, kAsk, kHop };
+  Mode mode = Mode::kConnect;
+  std::string request = "PING\n";
+  TlsProfile tls;
+  bool use_tls = false;
+};
+
+const Prober& FakeProber();
+
+struct FakeTask {
+  std::string name = "task";
+  std::string target = "10.0.0.1:80";
+  FakeModule::Mode mode = FakeModule::Mode::kConnect;
+  Duration interval = Seconds(1);
+  Duration timeout = Milliseconds(500);
+  bool enabled = true;
+  bool use_tls = false;
+  std::string request = "PING\n";
+  NetworkOptions network;
+  TlsProfile tls;
+  uint64_t version = 1;
+  std::shared_ptr<const Task> Make() const;
+};
+
+}  // namespace sonde

@@ -1,0 +1,228 @@
+#include "tests/support/sim_network.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace sonde {
+
+// ---- SimClock -----------------------------------------------------------------------------------
+
+void SimClock::After(Duration delay, std::function<void()> action) {
+  events_.push({now_ + std::max(delay, Duration{}), order_++, std::move(action)});
+}
+
+std::optional<Instant> SimClock::Next() const {
+  if (events_.empty()) return std::nullopt;
+  return events_.top().at;
+}
+
+void SimClock::AdvanceTo(Instant to) {
+  now_ = std::max(now_, to);
+  while (!events_.empty() && events_.top().at <= now_) {
+    auto action = std::move(const_cast<Event&>(events_.top()).action);
+    events_.pop();
+    action();
+  }
+}
+
+// ---- SimConnection ------------------------------------------------------------------------------
+
+void SimConnection::Later(Duration delay, std::function<void(SimConnection&)> action) {
+  SimClock& clock = network_->clock_;
+  busy_until_ = std::max(busy_until_, clock.now() + delay);
+  clock.After(busy_until_ - clock.now(),
+              [network = network_, id = id_, serial = serial_, action = std::move(action)] {
+                if (SimConnection* self = network->Find(id, serial)) action(*self);
+              });
+}
+
+void SimConnection::Send(std::string bytes, Duration delay) {
+  Later(delay, [bytes = std::move(bytes)](SimConnection& self) {
+    if (self.reset_ || bytes.empty()) return;
+    self.inbound_.push_back(bytes);
+    self.network_->events_->OnReadable(self.slot_, self.network_->clock_.now());
+  });
+}
+
+void SimConnection::SendEachByte(std::string_view bytes, Duration gap, Duration delay) {
+  for (const char byte : bytes) {
+    Send(std::string(1, byte), delay);
+    // Nothing overtakes: the next byte comes `gap` after this one.
+    delay = busy_until_ - network_->clock_.now() + gap;
+  }
+}
+
+void SimConnection::End(Duration delay) {
+  Later(delay, [](SimConnection& self) {
+    self.ended_ = true;
+    self.network_->events_->OnReadable(self.slot_, self.network_->clock_.now());
+  });
+}
+
+void SimConnection::Reset(Duration delay) {
+  Later(delay, [](SimConnection& self) {
+    self.reset_ = true;
+    self.network_->events_->OnReadable(self.slot_, self.network_->clock_.now());
+  });
+}
+
+void SimConnection::OpenWindow(size_t bytes) {
+  Later({}, [bytes](SimConnection& self) {
+    self.window += bytes;
+    self.network_->events_->OnWritable(self.slot_, self.network_->clock_.now());
+  });
+}
+
+// ---- SimNetwork ---------------------------------------------------------------------------------
+
+void SimNetwork::AddPeer(const std::string& host_port, std::shared_ptr<SimPeer> peer) {
+  peers_[host_port] = std::move(peer);
+}
+
+void SimNetwork::AddName(const std::string& name, SimName answer) {
+  names_[name] = std::move(answer);
+}
+
+void SimNetwork::FailConnects(int error, int count) {
+  fail_error_ = error;
+  fail_count_ = count;
+}
+
+SimConnection* SimNetwork::Find(StreamId id, uint64_t serial) {
+  const auto found = connections_.find(id);
+  return found != connections_.end() && found->second->serial_ == serial ? found->second.get()
+                                                                         : nullptr;
+}
+
+std::optional<ResolveAnswer> SimNetwork::Resolve(SlotRef slot, std::string_view host,
+                                                 const NetworkOptions& options) {
+  if (const auto literal = Address::ParseLiteral(host)) {
+    return ResolveAnswer{Outcome::kOk, *literal, clock_.now(), false};
+  }
+  const auto found = names_.find(std::string(host));
+  const SimName name =
+      found != names_.end() ? found->second : SimName{Outcome::kDnsNotFound, {}, Milliseconds(1)};
+  ResolveAnswer answer;
+  answer.outcome = name.outcome;
+  if (name.outcome == Outcome::kOk) {
+    answer.outcome = Outcome::kDnsNoAddress;
+    for (const Address& address : name.addresses) {
+      const bool wanted = address.family == options.preferred_family;
+      if (!wanted && !options.fallback) continue;
+      if (wanted || answer.outcome != Outcome::kOk) answer.address = address;
+      answer.outcome = Outcome::kOk;
+      if (wanted) break;
+    }
+  }
+  if (name.delay.ns == 0 && !name.silent) {
+    answer.at = clock_.now();
+    answer.cached = true;
+    return answer;
+  }
+  const uint64_t serial = ++serial_;
+  resolving_[{slot.index, slot.generation}] = serial;
+  if (name.silent) return std::nullopt;
+  clock_.After(name.delay, [this, slot, serial, answer]() mutable {
+    const auto pending = resolving_.find({slot.index, slot.generation});
+    if (pending == resolving_.end() || pending->second != serial) return;
+    resolving_.erase(pending);
+    answer.at = clock_.now();
+    events_->OnResolved(slot, answer);
+  });
+  return std::nullopt;
+}
+
+void SimNetwork::CancelResolve(SlotRef slot) { resolving_.erase({slot.index, slot.generation}); }
+
+ConnectResult SimNetwork::Connect(SlotRef slot, const Address& to, const NetworkOptions&) {
+  ++connects_;
+  if (on_connect) on_connect(to);
+  ConnectResult result;
+  result.at = clock_.now();
+  if (fail_count_ > 0) {
+    --fail_count_;
+    result.error = fail_error_;
+    return result;
+  }
+  if (DescriptorsLeft() == 0) {
+    result.error = EMFILE;
+    return result;
+  }
+  if (free_ids_.empty()) free_ids_.push_back(next_id_++);
+  auto connection = std::make_unique<SimConnection>();
+  SimConnection& self = *connection;
+  self.network_ = this;
+  self.slot_ = slot;
+  self.window = first_window;
+  self.serial_ = ++serial_;
+  self.id_ = result.stream = free_ids_.back();  // reused at once, as descriptors are
+  free_ids_.pop_back();
+  connections_[self.id_] = std::move(connection);
+
+  auto peer = peers_.find(to.HostPort());
+  if (peer == peers_.end()) peer = peers_.find("*");
+  const auto answer = peer == peers_.end() ? std::optional(SimPeer::Answer{ECONNREFUSED})
+                                           : peer->second->OnConnect();
+  if (!answer) return result;
+  if (peer != peers_.end()) self.peer_ = peer->second.get();
+  self.Later(answer->delay, [error = answer->error](SimConnection& it) {
+    SimNetwork& network = *it.network_;
+    if (error != 0) {
+      network.events_->OnConnectFailed(it.slot_, error, network.clock_.now());
+      return;
+    }
+    it.connected_ = true;
+    const StreamId id = it.id_;
+    const uint64_t serial = it.serial_;
+    network.events_->OnConnected(it.slot_, network.clock_.now());
+    if (SimConnection* alive = network.Find(id, serial)) alive->peer_->OnAccepted(*alive);
+  });
+  return result;
+}
+
+IoResult SimNetwork::Send(StreamId stream, Bytes bytes) {
+  SimConnection& self = *connections_.at(stream);
+  IoResult result;
+  result.at = clock_.now();
+  if (self.reset_) {
+    result.error = ECONNRESET;
+    return result;
+  }
+  result.count = std::min(bytes.size(), self.window);
+  if (result.count == 0) {
+    result.error = EAGAIN;
+    return result;
+  }
+  self.window -= self.window == SIZE_MAX ? 0 : result.count;
+  const std::string text(AsText(bytes.first(result.count)));
+  if (on_send) on_send(self, text);
+  self.peer_->OnBytes(self, text);
+  return result;
+}
+
+IoResult SimNetwork::Receive(StreamId stream, std::span<uint8_t> into) {
+  SimConnection& self = *connections_.at(stream);
+  IoResult result;
+  result.at = clock_.now();
+  if (!self.inbound_.empty()) {
+    std::string& front = self.inbound_.front();
+    result.count = std::min(front.size(), into.size());
+    std::memcpy(into.data(), front.data(), result.count);
+    front.erase(0, result.count);
+    if (front.empty()) self.inbound_.pop_front();
+  } else if (self.reset_) {
+    result.error = ECONNRESET;
+  } else if (!self.ended_) {
+    result.error = EAGAIN;
+  }
+  return result;
+}
+
+void SimNetwork::Close(StreamId stream, NetworkOptions::Close how) {
+  if (on_close) on_close(how);
+  connections_.erase(stream);
+  free_ids_.push_back(stream);
+}
+
+}  // namespace sonde

@@ -1,0 +1,153 @@
+// A network without sockets and a clock without time: what the shard sees of the world is written
+// by a test, or drawn from one printed seed.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/shard/network.h"
+
+namespace sonde {
+
+// Events in order of time; events of one instant in the order they were asked for.
+class SimClock {
+ public:
+  explicit SimClock(Instant start) : now_(start) {}
+  Instant now() const { return now_; }
+  void After(Duration delay, std::function<void()> action);
+  std::optional<Instant> Next() const;
+  // Moves to `to` and runs every event up to it. Events see now() == to: as after a stand-still,
+  // whatever happened meanwhile is noticed then.
+  void AdvanceTo(Instant to);
+
+ private:
+  struct Event {
+    Instant at;
+    uint64_t order;
+    std::function<void()> action;
+    bool operator<(const Event& other) const {
+      return at != other.at ? at > other.at : order > other.order;
+    }
+  };
+  Instant now_;
+  uint64_t order_ = 0;
+  std::priority_queue<Event> events_;
+};
+
+class SimNetwork;
+
+// The peer's end of one connection. Dies with the prober's Close.
+class SimConnection {
+ public:
+  // Delivered in the order of the calls; `delay` counts from now, but nothing overtakes.
+  void Send(std::string bytes, Duration delay = {});
+  void SendEachByte(std::string_view bytes, Duration gap, Duration delay = {});
+  void End(Duration delay = {});    // FIN
+  void Reset(Duration delay = {});  // RST
+  SlotRef slot() const { return slot_; }
+
+  // Bytes Send takes before it says EAGAIN; more room with OpenWindow.
+  size_t window = SIZE_MAX;
+  void OpenWindow(size_t bytes);
+
+  std::shared_ptr<void> state;  // the peer's own
+
+ private:
+  friend class SimNetwork;
+  void Later(Duration delay, std::function<void(SimConnection&)> action);
+  Instant busy_until_;
+  SimNetwork* network_ = nullptr;
+  SlotRef slot_;
+  StreamId id_ = kNoStream;
+  uint64_t serial_ = 0;
+  class SimPeer* peer_ = nullptr;
+  bool connected_ = false;
+  std::deque<std::string> inbound_;
+  bool ended_ = false;
+  bool reset_ = false;
+};
+
+// What stands behind an address and port.
+class SimPeer {
+ public:
+  virtual ~SimPeer() = default;
+  // nullopt: silence. error 0: accepted after `delay`.
+  struct Answer {
+    int error = 0;
+    Duration delay = Milliseconds(1);
+  };
+  virtual std::optional<Answer> OnConnect() { return Answer{}; }
+  virtual void OnAccepted(SimConnection&) {}
+  virtual void OnBytes(SimConnection&, std::string_view) {}
+};
+
+struct SimName {
+  Outcome outcome = Outcome::kOk;
+  std::vector<Address> addresses;
+  Duration delay = Milliseconds(1);
+  bool silent = false;  // no answer ever comes
+};
+
+class SimNetwork : public Network {
+ public:
+  explicit SimNetwork(SimClock& clock) : clock_(clock) {}
+  void SetEvents(NetworkEvents* events) { events_ = events; }
+
+  // Peers are found by "10.0.0.1:80", then by "*".
+  void AddPeer(const std::string& host_port, std::shared_ptr<SimPeer> peer);
+  void AddName(const std::string& name, SimName answer);
+  // Errors of the prober's own making: the next `count` connects fail with `error`.
+  void FailConnects(int error, int count);
+
+  SimClock& clock() { return clock_; }
+  size_t open_streams() const { return connections_.size(); }
+  uint64_t connects() const { return connects_; }
+  uint64_t resolves_pending() const { return resolving_.size(); }
+  size_t descriptors = 20'000;     // that may be open at once
+  size_t first_window = SIZE_MAX;  // of new connections
+  // Told of every close, with the style asked for.
+  std::function<void(NetworkOptions::Close)> on_close;
+  // Told of everything sent, before the peer is.
+  std::function<void(SimConnection&, std::string_view)> on_send;
+  std::function<void(const Address&)> on_connect;
+
+  Instant Stamp() override { return clock_.now(); }
+  std::optional<ResolveAnswer> Resolve(SlotRef slot, std::string_view host,
+                                       const NetworkOptions& options) override;
+  void CancelResolve(SlotRef slot) override;
+  ConnectResult Connect(SlotRef slot, const Address& to, const NetworkOptions& options) override;
+  IoResult Send(StreamId stream, Bytes bytes) override;
+  IoResult Receive(StreamId stream, std::span<uint8_t> into) override;
+  void Close(StreamId stream, NetworkOptions::Close how) override;
+  size_t DescriptorsLeft() const override {
+    return descriptors > connections_.size() ? descriptors - connections_.size() : 0;
+  }
+
+ private:
+  friend class SimConnection;
+  SimConnection* Find(StreamId id, uint64_t serial);
+
+  SimClock& clock_;
+  NetworkEvents* events_ = nullptr;
+  std::unordered_map<std::string, std::shared_ptr<SimPeer>> peers_;
+  std::unordered_map<std::string, SimName> names_;
+  std::unordered_map<StreamId, std::unique_ptr<SimConnection>> connections_;
+  std::vector<StreamId> free_ids_;
+  StreamId next_id_ = 3;
+  uint64_t serial_ = 0;
+  uint64_t connects_ = 0;
+  std::map<std::pair<uint32_t, uint32_t>, uint64_t> resolving_;  // slot -> serial
+  int fail_error_ = 0;
+  int fail_count_ = 0;
+};
+
+}  // namespace sonde
