@@ -1,0 +1,119 @@
+// The `http` block of a module and what a task adds to it (blackbox_contract 4.5 and 4.7; for
+// users: docs/http.md). Parsed once on the loader's thread, immutable afterwards, read on shards.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/contract/task.h"
+#include "protocols/body_decoder.h"
+#include "protocols/regex.h"
+#include "protocols/status_set.h"
+#include "protocols/url.h"
+
+namespace sonde {
+
+struct HttpHeader {
+  std::string name, value;
+};
+
+// A text written down or the content of a file, trimmed, read anew for each probe.
+struct HttpSecret {
+  std::string text, file;
+  bool empty() const { return text.empty() && file.empty(); }
+};
+
+// One value of `http_headers`.
+struct HttpExtraHeader {
+  std::string name;
+  HttpSecret value;
+  bool secret = false;  // of `secrets` or `files`: never shown to a foreign host
+};
+
+struct HttpHeaderRule {
+  std::string name;  // lower case
+  std::unique_ptr<const Regex> regex;
+  bool allow_missing = false;
+};
+
+using RegexList = std::vector<std::unique_ptr<const Regex>>;
+
+struct HttpModule final : Module {
+  static constexpr int64_t kDefaultHeaderLimit = 256 * 1024;
+  static constexpr int64_t kMaxHeaderLimit = 16 * 1024 * 1024;
+  // Header names longer than this are skipped in answers and refused in rules.
+  static constexpr size_t kMaxRuleName = 64;
+
+  enum class Auth : uint8_t { kNone, kBasic, kHeader };
+  enum class Version : uint8_t { k10 = 1, k11 = 2 };
+
+  std::string method = "GET";
+  std::vector<HttpHeader> headers;  // in file order, names unique in any case, without Host
+  std::string host;                 // a Host header of the module; empty: the URL's
+  std::vector<HttpExtraHeader> extra_headers;
+  std::string body, body_file;
+
+  Auth auth = Auth::kNone;
+  HttpSecret username, password;  // kBasic
+  std::string auth_type;          // kHeader
+  HttpSecret credentials;         // kHeader
+
+  StatusSet valid_status;
+  uint8_t valid_versions = 0;    // bits of Version; 0: any
+  bool limits_versions = false;  // valid_http_versions was given, even if none of it is ours
+  Compression compression = Compression::kNone;
+  uint64_t body_size_limit = 0;  // after decompression; 0: none
+  uint64_t header_size_limit = kDefaultHeaderLimit;
+  bool fail_if_ssl = false, fail_if_not_ssl = false;
+  bool follow_redirects = true;
+  RegexList body_matches, body_not_matches;  // fail if any matches; fail unless all match
+  std::vector<HttpHeaderRule> header_matches, header_not_matches;
+
+  TlsProfile tls;
+  bool export_untrusted_certificates = true;
+
+  // Why no probe of this module can be made: a key that does not work yet, a method that is no
+  // token. Such modules load (with a warning) and are refused at the start of each probe.
+  std::string refusal;
+  bool refused_before_resolving = false;
+
+  bool names_files = false;  // the request cannot be rendered at load
+
+  bool has_header_rules() const { return !header_matches.empty() || !header_not_matches.empty(); }
+  bool has_body_rules() const { return !body_matches.empty() || !body_not_matches.empty(); }
+  // Of any case.
+  const HttpHeader* FindHeader(std::string_view name) const;
+};
+
+struct HttpTarget final : TargetPlan {
+  Url url;
+  std::string request;  // the whole first request; empty when the module names files
+  // The task's own `expect`.
+  bool expects_status = false;
+  StatusSet status;
+  std::vector<std::string> body_contains;
+  RegexList body_matches, body_not_matches;  // fail unless all match; fail if any matches
+
+  bool has_body_rules() const {
+    return !body_contains.empty() || !body_matches.empty() || !body_not_matches.empty();
+  }
+};
+
+// Null when there was an error; errors and warnings go to `diagnostics`.
+std::shared_ptr<HttpModule> ParseHttpModule(const ConfigNode* block, const std::string& path,
+                                            Diagnostics& diagnostics);
+std::shared_ptr<HttpTarget> ParseHttpTarget(std::string_view target, Mark mark,
+                                            const ConfigNode* expect, const HttpModule& module,
+                                            const std::string& path, Diagnostics& diagnostics);
+
+// RFC 9110 section 5.6.2; section 5.5, without CR, LF, NUL and other controls but the tab.
+bool IsHttpToken(std::string_view text);
+bool IsHttpFieldValue(std::string_view text);
+
+// blackbox_contract 4.5: whether an Accept-Encoding value allows the module's compression.
+bool AcceptEncodingAllows(std::string_view accept_encoding, std::string_view compression);
+
+}  // namespace sonde
