@@ -3,19 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/contract/label_name.h"
 #include "exporter/exposition.h"
 
 namespace sonde {
 namespace {
 
 constexpr size_t kHolesKept = 64;  // and an eighth of all places, before ranks are closed
-
-bool IsLabelName(std::string_view name) {
-  if (name.empty() || name.substr(0, 2) == "__" || (name[0] >= '0' && name[0] <= '9')) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-  });
-}
 
 bool IsTaskLabel(const Task& task, std::string_view name) {
   for (const std::string_view own : {"name", "type", "target", "application"}) {
@@ -34,7 +28,8 @@ std::string RenderText(const Text& text, const Task& task) {
     const bool repeated =
         std::any_of(text.labels.begin(), text.labels.begin() + static_cast<ptrdiff_t>(i),
                     [&name = name](const auto& label) { return label.first == name; });
-    if (!repeated && IsLabelName(name) && !IsTaskLabel(task, name)) AppendLabel(&out, name, value);
+    if (!repeated && IsLegalLabelName(name) && !IsTaskLabel(task, name))
+      AppendLabel(&out, name, value);
   }
   return out;
 }

@@ -15,10 +15,10 @@
 #include <string>
 #include <vector>
 
+#include "engine/contract/family_set.h"
 #include "engine/contract/instant.h"
 #include "exporter/catalog.h"
 #include "exporter/exposition.h"
-#include "exporter/family_set.h"
 #include "exporter/http_message.h"
 #include "exporter/task_state.h"
 

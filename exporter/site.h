@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "engine/contract/engine_stats.h"
+#include "engine/contract/family_set.h"
 #include "exporter/catalog.h"
-#include "exporter/family_set.h"
 #include "exporter/routes.h"
 #include "exporter/self_metrics.h"
 

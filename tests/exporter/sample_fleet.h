@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "engine/contract/engine_stats.h"
+#include "engine/contract/family_set.h"
 #include "exporter/catalog.h"
 #include "exporter/exposition.h"
-#include "exporter/family_set.h"
 #include "exporter/metrics_page.h"
 
 namespace sonde {
