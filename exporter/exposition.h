@@ -62,6 +62,11 @@ class Exposition {
   void Line(std::string_view head, std::string_view labels, uint64_t value) {
     AppendLine(head, labels, value);
   }
+  // The same with labels behind the block; `more` begins with a comma.
+  void Line(std::string_view head, std::string_view labels, std::string_view more, uint64_t value) {
+    out_->append(head);
+    AppendLine(labels, more, value);
+  }
 
   // Any label set, also none: name{labels} value.
   void Sample(std::string_view name, std::string_view labels, double value);
