@@ -42,13 +42,13 @@ class ExporterLoop {
   // once, after delivering what was posted before.
   void Stop();
 
-  // Any thread. Runs `task` on the loop, in the order of posting per thread. False, and `task` is
-  // destroyed by the caller's thread, when the queue is full or the loop is being destroyed.
+  // Any thread, while the loop object lives. Runs `task` on the loop, in the order of posting per
+  // thread. False, and `task` is destroyed by the caller's thread, when the queue is full.
   [[nodiscard]] bool Post(Task task);
   uint64_t posts_refused() const;
 
   // Loop thread, or before Run. One hook per signal (SIGHUP, SIGTERM, SIGINT, ...); a second call
-  // replaces it. Called on the loop thread, never in signal context.
+  // replaces it (not from inside the hook). Called on the loop thread, never in signal context.
   absl::Status OnSignal(int signum, Task hook);
 
   // Loop thread, or before Run. Runs `work` on a worker, then `done` on the loop thread. False when
