@@ -56,8 +56,10 @@ class ConversationDriver {
  public:
   // `module` and `plan` as the prober parsed them.
   ConversationDriver(const Prober& prober, std::shared_ptr<const Module> module,
-                     std::shared_ptr<const TargetPlan> plan, std::string target = "target")
+                     std::shared_ptr<const TargetPlan> plan, std::string target = "target",
+                     Files* files = nullptr)
       : output_(buffers_), context_{buffers_} {
+    context_.files = files;
     task_.id = 1;
     task_.name = "test";
     task_.prober = &prober;
@@ -74,8 +76,6 @@ class ConversationDriver {
 
   // Every event moves the clock on by this much before it happens.
   Duration pause = Milliseconds(1);
-  Files* files() { return context_.files; }
-  void set_files(Files* files) { context_.files = files; }  // before Start
 
   Instant now() const { return now_; }
   void Advance(Duration by) { now_ = now_ + by; }
