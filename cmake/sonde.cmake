@@ -18,6 +18,8 @@ find_path(LLHTTP_INCLUDE_DIR llhttp.h PATHS /usr/share/include/llhttp REQUIRED)
 add_library(llhttp STATIC ${LLHTTP_SOURCE_DIR}/llhttp.c ${LLHTTP_SOURCE_DIR}/api.c
                           ${LLHTTP_SOURCE_DIR}/http.c)
 target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_INCLUDE_DIR})
+# Header names with blanks in them are errors, not names.
+target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
 
 if(SONDE_SANITIZE)
   add_compile_options(-fsanitize=${SONDE_SANITIZE} -fno-omit-frame-pointer
