@@ -70,14 +70,4 @@ bool HttpBody::End() {
   return false;
 }
 
-void HttpBody::Drop() {
-  options_ = {};
-  failure_ = Outcome::kOk;
-  shown_ = 0;
-  length_ = 0;
-  kept_ = Buffer();
-  share_.Clear();
-  decoder_.reset();
-}
-
 }  // namespace sonde

@@ -31,7 +31,6 @@ class HttpBody {
   uint64_t length() const { return length_; }  // after decompression, at most the limit
   bool keeps() const { return options_.keep; }
   std::string_view kept() const { return kept_.text(); }
-  void Drop();  // forgets everything, for the next answer
 
  private:
   bool TakeDecoded(Bytes piece);

@@ -1,0 +1,129 @@
+// One HTTP/1.1 probe: request, answer, redirects, verdict (RFC 9112; blackbox_contract 7.2, 7.3 and
+// 8.1; for users: docs/http.md).
+#pragma once
+
+#include <llhttp.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "engine/contract/task.h"
+#include "protocols/http_body.h"
+#include "protocols/http_fields.h"
+#include "protocols/http_options.h"
+#include "protocols/leg_report.h"
+
+namespace sonde {
+
+// Lives in a probe slot on its shard's thread. A plain GET allocates nothing: its request stands in
+// the task's plan, its buffers come from the pool.
+class HttpConversation final : public Conversation {
+ public:
+  static constexpr unsigned kMaxRedirects = 10;
+
+  HttpConversation(const Task& task, const ConversationContext& context);
+  ~HttpConversation() override;
+
+  Step Start(Instant now) override;
+  Step OnOpen(const Leg& leg, Instant at, Output& out) override;
+  Step OnLegFailed(const Leg& leg, Outcome outcome, Instant at) override;
+  ReadStep OnBytes(Bytes in, Instant at, Output& out) override;
+  Step OnPeerClosed(PeerClose how, Bytes rest, Instant at, Output& out) override;
+  Outcome OnDeadline(Instant at) override;
+  void Report(struct Report& report, Instant at) override;
+
+ private:
+  // Rarely needed: what a redirect changes, or a request that cannot be rendered at load.
+  struct Detour;
+  // The parser's callbacks.
+  struct Parsing;
+
+  enum class State : uint8_t {
+    kOpening,  // no leg is ready
+    kWaiting,  // the request is on its way, no byte of an answer came
+    kHead,
+    kBody,
+    kDone,
+  };
+
+  Detour& MakeDetour();
+  const Url& CurrentUrl() const;
+  std::string_view CurrentMethod() const;
+
+  // Before the answer.
+  void RenderFirst();
+  void PlanLeg(const Url& url, std::string_view server_name);
+
+  // The head.
+  void BeginAnswer(Instant at);
+  bool NoteHead(std::string_view bytes);
+  Step EndHead(Instant at);
+  void Restart();
+  bool FramingIsKnown();
+  bool HasBody() const;
+  bool StatusIsGood() const;
+  bool HeaderRulesHold();
+  void JudgeHead();
+
+  // Redirects.
+  bool IsRedirect(std::string_view location) const;
+  Step Redirect(std::string_view location, Instant at);
+  Step Follow(Url next, bool absolute, Instant at);
+  Step BadRedirect(std::string text, Instant at);
+  void ForgetAnswer();
+
+  // The body and the verdict.
+  Step EndBody(Instant at);
+  bool BodyRulesHold();
+  void JudgeVersionAndTls();
+  Step Verdict(Instant at);
+  Step Broken(Outcome outcome, std::string_view detail, Instant at);
+  // The first thing wrong is the outcome.
+  void Find(Outcome outcome, std::string detail);
+
+  // Report.
+  void SetPhases(ProbeResult& result, Instant end) const;
+  void SetTls(struct Report& report) const;
+  void SetFacts(FactSet& facts) const;
+  void SetEvidence(Evidence& evidence) const;
+
+  const HttpModule& module_;
+  const HttpTarget& target_;
+  const ConversationContext context_;
+
+  LegPlan plan_;
+  LegTimes times_;
+  TlsReport tls_;
+  llhttp_t parser_;
+  HttpFields fields_;
+  HttpBody body_;
+  Buffer evidence_;  // the head's first bytes, then the body's
+
+  Instant opened_at_, first_byte_at_, ended_at_;
+  Duration processing_;  // summed over hops
+  int64_t content_length_ = 0;
+  uint32_t head_bytes_ = 0;  // of all heads of this hop, interim ones included
+  uint16_t head_shown_ = 0;  // of `evidence_`
+  uint16_t status_ = 0;
+  uint8_t minor_version_ = 0;
+  uint8_t redirects_ = 0;
+
+  State state_ = State::kOpening;
+  Outcome found_ = Outcome::kOk;
+  bool attempted_ = false;       // a request was, so that all phases exist
+  bool answered_ = false;        // the final answer's head is whole
+  bool unfollowed_ = false;      // a redirect refused: its body is not read
+  bool complete_ = false;        // the parser saw the end of the message
+  bool until_close_ = false;     // the peer's closing ends the body
+  bool rules_failed_ = false;    // probe_failed_due_to_regex
+  bool no_credentials_ = false;  // their file is missing: the request counts as attempted
+
+  std::string detail_;
+  std::unique_ptr<Detour> detour_;
+};
+
+static_assert(sizeof(HttpConversation) <= kConversationBytes);
+
+}  // namespace sonde

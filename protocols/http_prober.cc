@@ -1,0 +1,43 @@
+#include "protocols/http_prober.h"
+
+#include <new>
+
+#include "protocols/http_conversation.h"
+#include "protocols/http_options.h"
+
+namespace sonde {
+namespace {
+
+class HttpProberEntry final : public Prober {
+ public:
+  std::string_view name() const override { return "http"; }
+
+  std::shared_ptr<Module> ParseModule(const ConfigNode* block, const std::string& path,
+                                      Diagnostics& diagnostics) const override {
+    auto module = ParseHttpModule(block, path, diagnostics);
+    if (module) module->prober = this;
+    return module;
+  }
+
+  std::shared_ptr<const TargetPlan> ParseTarget(std::string_view target, Mark mark,
+                                                const ConfigNode* expect, const Module& module,
+                                                const std::string& path,
+                                                Diagnostics& diagnostics) const override {
+    return ParseHttpTarget(target, mark, expect, static_cast<const HttpModule&>(module), path,
+                           diagnostics);
+  }
+
+  Conversation* Make(void* place, const Task& task,
+                     const ConversationContext& context) const override {
+    return new (place) HttpConversation(task, context);
+  }
+};
+
+}  // namespace
+
+const Prober& HttpProber() {
+  static const HttpProberEntry prober;
+  return prober;
+}
+
+}  // namespace sonde

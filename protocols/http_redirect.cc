@@ -1,0 +1,116 @@
+// Redirects of an HTTP probe (RFC 9110 section 15.4; blackbox_contract 8.1.5 with stances Q4, Q5).
+#include <utility>
+
+#include "protocols/http_conversation.h"
+#include "protocols/http_detour.h"
+#include "protocols/http_request.h"
+
+namespace sonde {
+namespace {
+
+bool KeepsMethod(unsigned status) { return status == 307 || status == 308; }
+
+}  // namespace
+
+std::string LogicalHost(std::string_view host_header) {
+  if (!host_header.empty() && host_header[0] == '[') {
+    const size_t end = host_header.find(']');
+    return LowerCase(host_header.substr(1, end == std::string_view::npos ? end : end - 1));
+  }
+  const size_t colon = host_header.rfind(':');
+  const bool port = colon != std::string_view::npos && host_header.find(':') == colon;
+  return LowerCase(port ? host_header.substr(0, colon) : host_header);
+}
+
+bool HttpConversation::IsRedirect(std::string_view location) const {
+  if (location.empty()) return false;
+  if (KeepsMethod(status_)) return module_.body_file.empty();  // a file is not sent twice
+  return status_ == 301 || status_ == 302 || status_ == 303;
+}
+
+// More: the redirect is not followed, and its answer is the final one.
+Step HttpConversation::Redirect(std::string_view location, Instant at) {
+  ++redirects_;
+  if (!module_.follow_redirects || redirects_ > kMaxRedirects) {
+    unfollowed_ = true;
+    return Step::More();
+  }
+  bool absolute = false;
+  absl::StatusOr<Url> next = CurrentUrl().Resolve(location, &absolute);
+  if (!next.ok()) {
+    return BadRedirect("Location leads nowhere: " + std::string(next.status().message()), at);
+  }
+  return Follow(*std::move(next), absolute, at);
+}
+
+Step HttpConversation::BadRedirect(std::string text, Instant at) {
+  ForgetAnswer();
+  Find(Outcome::kValidationRedirect, std::move(text));
+  return Verdict(at);
+}
+
+Step HttpConversation::Follow(Url next, bool absolute, Instant at) {
+  Detour& detour = MakeDetour();
+  const Url before = CurrentUrl();
+  const std::string first_host = LogicalHost(HostHeaderOf(module_, target_.url));
+  if (!detour.moved) {
+    detour.method = module_.method;
+    detour.host = std::string(HostHeaderOf(module_, target_.url));
+    detour.server_name = module_.host.empty() ? target_.url.host : LogicalHost(module_.host);
+  }
+  const std::string logical = LogicalHost(detour.host);
+  fields_.ForEach("set-cookie", [&](std::string_view cookie) {
+    detour.cookies.Set(cookie, logical);
+    return true;
+  });
+  if (!KeepsMethod(status_)) {
+    if (detour.method != "HEAD") detour.method = "GET";
+    detour.with_body = false;
+  }
+  if (absolute) {
+    detour.host = next.authority;
+    detour.server_name = next.host;
+    detour.trusted = detour.trusted && IsSameOrBelow(LogicalHost(detour.host), first_host);
+  }
+  detour.moved = true;
+  detour.url = std::move(next);
+
+  HttpHop hop;
+  hop.method = detour.method;
+  hop.url = &detour.url;
+  hop.host = detour.host;
+  hop.trusted = detour.trusted;
+  hop.with_body = detour.with_body;
+  hop.credentials = detour.url.has_userinfo ? &detour.url : detour.trusted ? &target_.url : nullptr;
+  const bool shown = !(before.secure() && !detour.url.secure());  // RFC 9110 section 10.1.3
+  const std::string referer = shown ? before.Text() : "";
+  const std::string cookies = detour.cookies.For(LogicalHost(detour.host), detour.url.secure());
+  hop.referer = referer;
+  hop.cookies = cookies;
+  ForgetAnswer();
+  HttpRequestError error;
+  if (!RenderHttpRequest(module_, hop, context_.files, &detour.NextRequest(), &error)) {
+    Find(Outcome::kProberConfig, std::move(error.text));
+    return Verdict(at);
+  }
+  PlanLeg(detour.url, detour.server_name);
+  if (!absolute) {
+    detour.address = times_.peer();
+    detour.address.port = detour.url.port;
+    plan_.address = &detour.address;
+  }
+  tls_.Forget();
+  state_ = State::kOpening;
+  return Step::Open(plan_);
+}
+
+// A later hop begins, or will never be: the answer just read is not the final one.
+void HttpConversation::ForgetAnswer() {
+  status_ = 0;
+  minor_version_ = 0;
+  content_length_ = 0;
+  head_bytes_ = 0;
+  answered_ = false;
+}
+
+}  // namespace sonde

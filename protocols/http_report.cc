@@ -1,0 +1,73 @@
+// What an HTTP probe reports (blackbox_contract 7.2 and 7.3).
+#include <algorithm>
+
+#include "protocols/http_conversation.h"
+#include "protocols/http_date.h"
+#include "protocols/http_detour.h"
+
+namespace sonde {
+
+void HttpConversation::Report(struct Report& report, Instant at) {
+  const Instant end = ended_at_.stamped() ? ended_at_ : at;
+  times_.SetCommonFacts(&report.result.facts);
+  SetPhases(report.result, end);
+  SetFacts(report.result.facts);
+  SetTls(report);
+  if (report.evidence) SetEvidence(*report.evidence);
+}
+
+// TLS facts belong to an answer; those of a failed handshake speak for themselves (Q11).
+void HttpConversation::SetTls(struct Report& report) const {
+  const TlsReport::Options options{.cipher = true,
+                                   .untrusted = module_.export_untrusted_certificates};
+  ContentHash hash;
+  const bool shown = answered_ || !tls_.established();
+  if (shown) tls_.SetFacts(options, &report.result.facts);
+  const bool any = shown && tls_.Hash(options, &hash);
+  if (FinishTexts(any, hash, &report)) tls_.AppendTexts(options, report.texts);
+}
+
+void HttpConversation::SetPhases(ProbeResult& result, Instant end) const {
+  times_.SetStages(&result);
+  Duration wait = processing_;
+  if (state_ == State::kWaiting) wait = wait + (end - opened_at_);
+  const Duration transfer = first_byte_at_.stamped() ? end - first_byte_at_ : Duration{};
+  if (opened_at_.stamped()) SetStage(&result, Stage::kWait, wait);
+  if (first_byte_at_.stamped()) SetStage(&result, Stage::kTransfer, transfer);
+
+  if (!attempted_ && !times_.resolve_started()) return;
+  FactSet& facts = result.facts;
+  facts.Set(Fact::kHttpResolve, times_.resolve().seconds());
+  if (!attempted_) return;
+  facts.Set(Fact::kHttpConnect, times_.usable_connect().seconds());
+  facts.Set(Fact::kHttpTls, times_.usable_tls().seconds());
+  facts.Set(Fact::kHttpProcessing, processing_.seconds());
+  facts.Set(Fact::kHttpTransfer, answered_ ? transfer.seconds() : 0);
+}
+
+void HttpConversation::SetFacts(FactSet& facts) const {
+  facts.Set(Fact::kHttpContentLength, static_cast<double>(content_length_));
+  facts.Set(Fact::kHttpBodyLength, static_cast<double>(body_.length()));
+  facts.Set(Fact::kHttpRedirects, redirects_);
+  facts.Set(Fact::kHttpSsl, answered_ && CurrentUrl().secure() ? 1 : 0);
+  facts.Set(Fact::kHttpStatusCode, answered_ ? status_ : 0);
+  facts.Set(Fact::kHttpVersion, !answered_ ? 0 : minor_version_ == 0 ? 1 : 1.1);
+  // Rules about a body that never ended have failed as well.
+  const bool unread = state_ == State::kBody && body_.keeps();
+  facts.Set(Fact::kFailedRegex, rules_failed_ || unread ? 1 : 0);
+  if (!answered_) return;
+  if (const auto modified = ParseHttpDate(fields_.First("last-modified"))) {
+    facts.Set(Fact::kHttpLastModified, static_cast<double>(*modified));
+  }
+}
+
+void HttpConversation::SetEvidence(Evidence& evidence) const {
+  evidence.peer = times_.peer();
+  if (detour_ && detour_->moved) evidence.url = detour_->url.Text();
+  evidence.detail = detail_;
+  const std::string_view shown = evidence_.text();
+  evidence.head = shown.substr(0, std::min<size_t>(head_shown_, shown.size()));
+  evidence.body = shown.substr(evidence.head.size());
+}
+
+}  // namespace sonde
