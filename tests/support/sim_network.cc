@@ -89,6 +89,13 @@ void SimNetwork::FailConnects(int error, int count) {
   fail_count_ = count;
 }
 
+bool SimNetwork::IsOpen(const SimConnection* connection) const {
+  for (const auto& [id, open] : connections_) {
+    if (open.get() == connection) return true;
+  }
+  return false;
+}
+
 SimConnection* SimNetwork::Find(StreamId id, uint64_t serial) {
   const auto found = connections_.find(id);
   return found != connections_.end() && found->second->serial_ == serial ? found->second.get()

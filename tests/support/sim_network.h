@@ -109,6 +109,7 @@ class SimNetwork : public Network {
   void FailConnects(int error, int count);
 
   SimClock& clock() { return clock_; }
+  bool IsOpen(const SimConnection* connection) const;
   size_t open_streams() const { return connections_.size(); }
   uint64_t connects() const { return connects_; }
   uint64_t resolves_pending() const { return resolving_.size(); }
