@@ -128,19 +128,28 @@ bool ReadTlsVersion(ConfigReader& in, std::string_view key, TlsProfile::Version*
   return false;
 }
 
-// One of NAME_file, NAME and NAME_ref. False when there was an error.
-bool ReadTriple(ConfigReader& in, const std::string& name, std::string* file, std::string* pem) {
+// Three ways to give one thing. Literals: a ConfigReader remembers keys by reference.
+struct SecretKeys {
+  std::string_view pem, file, ref;
+};
+constexpr SecretKeys kCa = {"ca", "ca_file", "ca_ref"};
+constexpr SecretKeys kCert = {"cert", "cert_file", "cert_ref"};
+constexpr SecretKeys kKey = {"key", "key_file", "key_ref"};
+
+// False when there was an error.
+bool ReadSecret(ConfigReader& in, const SecretKeys& keys, std::string* file, std::string* pem) {
   std::string ref;
-  in.String(name + "_file", file);
-  in.String(name, pem);
-  in.String(name + "_ref", &ref);
+  in.String(keys.file, file);
+  in.String(keys.pem, pem);
+  in.String(keys.ref, &ref);
+  const std::string name(keys.pem);
   if (int{!file->empty()} + int{!pem->empty()} + int{!ref.empty()} > 1) {
-    in.Error(name, "at most one of " + name + ", " + name + "_file and " + name +
-                       "_ref must be configured");
+    in.Error(keys.pem, "at most one of " + name + ", " + name + "_file and " + name +
+                           "_ref must be configured");
     return false;
   }
   if (!ref.empty()) {
-    in.Error(name + "_ref", name + "_ref cannot be used: there is no secret manager");
+    in.Error(keys.ref, name + "_ref cannot be used: there is no secret manager");
     return false;
   }
   return true;
@@ -198,9 +207,9 @@ bool ReadTlsConfig(ConfigReader& in, std::string_view key, TlsProfile* out,
   const ConfigNode* block = in.Mapping(key);
   if (!block) return false;
   ConfigReader tls(block, in.PathOf(key), in.diagnostics());
-  bool good = ReadTriple(tls, "ca", &out->ca_file, &out->ca_pem);
-  good = ReadTriple(tls, "cert", &out->cert_file, &out->cert_pem) && good;
-  good = ReadTriple(tls, "key", &out->key_file, &out->key_pem) && good;
+  bool good = ReadSecret(tls, kCa, &out->ca_file, &out->ca_pem);
+  good = ReadSecret(tls, kCert, &out->cert_file, &out->cert_pem) && good;
+  good = ReadSecret(tls, kKey, &out->key_file, &out->key_pem) && good;
   const bool has_cert = !out->cert_file.empty() || !out->cert_pem.empty();
   const bool has_key = !out->key_file.empty() || !out->key_pem.empty();
   if (good && has_cert != has_key) {
