@@ -1,0 +1,154 @@
+#include "store/task_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "engine/contract/scalar_text.h"
+#include "store/task_reader.h"
+
+namespace sonde {
+namespace {
+
+constexpr int64_t kMostShards = 256;
+constexpr int64_t kMostInFlight = 10'000'000;
+
+void ReadCount(ConfigReader& in, std::string_view key, size_t* out, int64_t least, int64_t most) {
+  int64_t value = 0;
+  if (in.Int(key, &value, least, most)) *out = static_cast<size_t>(value);
+}
+
+// A size of memory: unlike body_size_limit there is no "no limit" here.
+void ReadMemory(ConfigReader& in, std::string_view key, int64_t* out) {
+  constexpr int64_t kLeast = 64 * 1024;
+  int64_t value = 0;
+  if (!in.Size(key, &value)) return;
+  if (value < kLeast) {
+    in.Error(key, "must be at least 64KB");
+  } else {
+    *out = value;
+  }
+}
+
+EngineSettings ReadEngine(const ConfigNode* node, Diagnostics& diagnostics) {
+  EngineSettings settings;
+  ConfigReader in(node, "engine", diagnostics);
+  size_t shards = 0;
+  ReadCount(in, "shards", &shards, 0, kMostShards);
+  settings.shards = static_cast<unsigned>(shards);
+  ReadCount(in, "max_in_flight", &settings.max_in_flight, 1, kMostInFlight);
+  ReadCount(in, "max_handshakes", &settings.max_handshakes, 0, kMostInFlight);
+  ReadCount(in, "max_descriptors", &settings.max_descriptors, 0, kMostInFlight);
+  ReadMemory(in, "body_memory", &settings.body_memory);
+  ReadMemory(in, "body_memory_per_probe", &settings.body_memory_per_probe);
+  ConfigReader destination(in.Node("per_destination"), in.PathOf("per_destination"), diagnostics);
+  ReadCount(destination, "max_in_flight", &settings.per_destination.max_in_flight, 0,
+            kMostInFlight);
+  destination.Number("rate", &settings.per_destination.rate, 0, 1e6);
+  destination.Finish();
+  in.Finish();
+  return settings;
+}
+
+MetricsSettings ReadMetrics(const ConfigNode* node, Diagnostics& diagnostics) {
+  MetricsSettings settings;
+  ConfigReader in(node, "metrics", diagnostics);
+  const ConfigNode* list = in.Sequence("families");
+  if (list != nullptr) {
+    settings.families = FamilySet::None();
+    for (const ConfigNode& item : list->items) {
+      const auto group =
+          item.kind == ConfigNode::Kind::kScalar ? FindFamilyGroup(item.text) : std::nullopt;
+      if (group) {
+        settings.families.Add(*group);
+      } else {
+        diagnostics.Error(item.mark, in.PathOf("families"),
+                          "there is no group of families " + Quote(item.text) +
+                              Suggestion(item.text, kFamilyGroupNames) +
+                              "; there are core, phases, histogram, ratios and tls");
+      }
+    }
+  }
+  in.Finish();
+  return settings;
+}
+
+void CollectFiles(const Module& module, std::set<std::string>* files) {
+  files->insert(module.files.begin(), module.files.end());
+}
+
+absl::Status FileError(const std::string& path, int error) {
+  return absl::ErrnoToStatus(error, "cannot read '" + path + "'");
+}
+
+}  // namespace
+
+TaskFile ReadTaskFile(std::string_view text, std::span<const Prober* const> probers,
+                      Diagnostics& diagnostics, const YamlLimits& limits) {
+  TaskFile file;
+  const size_t errors = diagnostics.errors();
+  const YamlDocument document = ReadYaml(text, diagnostics, limits);
+  const ConfigNode& root = document.root();
+  if (root.kind == ConfigNode::Kind::kNull && diagnostics.errors() > errors) return file;
+
+  const ProberList list(probers);
+  ConfigReader in(&root, "", diagnostics);
+  ModuleSet modules = ReadModules(in.Mapping("modules"), "modules", list, diagnostics);
+  std::set<std::string> files;
+  for (const auto& [name, module] : modules.good) CollectFiles(*module, &files);
+
+  TaskReader reader(list, modules, diagnostics);
+  if (const ConfigNode* tasks = in.Sequence("tasks")) {
+    file.tasks.reserve(tasks->items.size());
+    for (size_t i = 0; i < tasks->items.size(); ++i) {
+      auto task = reader.Read(tasks->items[i], "tasks[" + std::to_string(i) + "]");
+      if (task != nullptr) file.tasks.push_back(std::move(task));
+    }
+  }
+  for (const auto& module : reader.OwnModules()) CollectFiles(*module, &files);
+
+  file.engine = ReadEngine(in.Node("engine"), diagnostics);
+  file.metrics = ReadMetrics(in.Node("metrics"), diagnostics);
+  file.policy = ProbePolicy::Parse(in.Node("policy"), "policy", diagnostics);
+  in.Finish();
+  file.modules = std::move(modules.good);
+  file.unusable_modules = std::move(modules.unusable);
+  file.files.assign(files.begin(), files.end());
+  return file;
+}
+
+absl::StatusOr<std::string> ReadFileBounded(const std::string& path, size_t limit) {
+  const bool standard_input = path == "-";
+  const int fd = standard_input ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return FileError(path, errno);
+  std::string content;
+  absl::Status status;
+  for (;;) {
+    constexpr size_t kStep = 1024 * 1024;
+    const size_t have = content.size();
+    const size_t want = std::min(kStep, limit - have + 1);  // one more, to see that it is too long
+    content.resize(have + want);
+    const ssize_t got = read(fd, content.data() + have, want);
+    content.resize(have + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) status = FileError(path, errno);
+    if (got <= 0) break;
+    if (content.size() > limit) {
+      status = absl::ResourceExhaustedError("cannot read '" + path + "': larger than " +
+                                            std::to_string(limit) + " bytes");
+      break;
+    }
+  }
+  if (!standard_input) close(fd);
+  if (!status.ok()) return status;
+  return content;
+}
+
+}  // namespace sonde
