@@ -57,4 +57,9 @@ Instant Destinations::NextToken(const Destination& destination, const ShardLimit
   return destination.refilled + Nanoseconds(static_cast<int64_t>(seconds * 1e9) + 1);
 }
 
+void Destinations::Clear(TimerWheel& wheel) {
+  for (auto& [name, destination] : by_name_) wheel.Cancel(*destination);
+  by_name_.clear();
+}
+
 }  // namespace sonde

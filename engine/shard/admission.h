@@ -53,6 +53,7 @@ class Destinations {
   // When the next token is there.
   static Instant NextToken(const Destination& destination, const ShardLimits& limits);
   size_t size() const { return by_name_.size(); }
+  void Clear(TimerWheel& wheel);
 
  private:
   static void Refill(Destination& destination, const ShardLimits& limits, Instant now);

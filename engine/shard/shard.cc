@@ -454,6 +454,7 @@ void Shard::Clear() {
   tasks_.clear();
   ended_now_runs_.clear();
   ready_destinations_.clear();
+  destinations_.Clear(wheel_);
   Publish();
 }
 

@@ -347,21 +347,20 @@ TEST(StartQueue, WaitingIsLateness) {
   options.limits.in_flight = 1;
   SimWorld world(options);
   AddPeer<Answering>(world, "10.0.0.1:80", "PONG\n", Milliseconds(400));
-  FakeTask a, b;
-  a.name = "a";
-  b.name = "b";
-  a.mode = b.mode = Mode::kAsk;
-  a.interval = b.interval = Seconds(1);
-  world.Add(a.Make());
-  world.Add(b.Make());
+  for (const char* name : {"a", "b", "c"}) {  // 1.2 s of work a second
+    FakeTask task;
+    task.name = name;
+    task.mode = Mode::kAsk;
+    world.Add(task.Make());
+  }
   world.RunFor(Seconds(10));
   Duration longest{};
   for (const SimRun& run : world.runs) {
     longest = std::max(longest, run.result.started - run.result.due);
     EXPECT_EQ(run.result.duration, Milliseconds(401));  // waiting is no latency
   }
-  EXPECT_EQ(world.runs.size(), 20u);
-  (void)longest;
+  EXPECT_GE(world.runs.size(), 23u);
+  EXPECT_GT(longest, Milliseconds(100));
 }
 
 TEST(StartQueue, DestinationLimitBlocksOnlyItsOwn) {
@@ -463,6 +462,7 @@ TEST(Late, APassOverAGapStaysAPassButItsLatencyIsNotRecorded) {
   task.interval = Seconds(10);
   auto record = world.Add(task.Make());
   while (world.shard().in_flight() == 0) world.RunFor(Milliseconds(1));
+  world.RunFor(Milliseconds(10));
   world.StandStill(Milliseconds(400));
   world.RunFor(Milliseconds(200));
   ASSERT_EQ(world.runs.size(), 1u);
@@ -516,6 +516,7 @@ TEST(Late, AFailureByContentStaysAFailure) {
   task.interval = Seconds(10);
   world.Add(task.Make());
   while (world.shard().in_flight() == 0) world.RunFor(Milliseconds(1));
+  world.RunFor(Milliseconds(10));
   world.StandStill(Milliseconds(400));
   world.RunFor(Milliseconds(10));
   ASSERT_EQ(world.runs.size(), 1u);
@@ -541,7 +542,7 @@ TEST(Late, ShortStandStillsAreNoGap) {
   world.Add(task.Make());
   while (world.shard().in_flight() == 0) world.RunFor(Milliseconds(1));
   world.RunFor(Milliseconds(500));
-  world.StandStill(Milliseconds(150));  // at most 90 ms of it later than the heartbeat
+  world.StandStill(Milliseconds(90));
   world.RunFor(Seconds(2));
   ASSERT_EQ(world.runs.size(), 1u);
   EXPECT_EQ(world.runs[0].result.outcome, Outcome::kFirstByteTimeout);
