@@ -71,6 +71,8 @@ class Tally {
   Latency latency() const;
 
   // Passed / (passed + failed) over the window that ends at `now`; nullopt without conclusive runs.
+  // The slot that is being filled counts as one of the window's. After the wall clock went back,
+  // runs are counted into the newest slot; back by more than a window, the window starts anew.
   struct Ratio {
     uint32_t passed = 0, failed = 0;
     std::optional<double> value() const {
@@ -93,6 +95,8 @@ class Tally {
   struct ReasonPage;
 
   std::atomic<uint32_t>* ReasonCell(Outcome outcome);
+  void CountInWindows(bool passed, WallTime finished);
+  void StoreLast(const ProbeResult& result);
 
   std::atomic<uint64_t> success_{0}, failed_{0}, inconclusive_{0}, skipped_{0};
   std::array<std::atomic<uint32_t>, kInlineReasons> reason_counts_{};

@@ -1,0 +1,215 @@
+#include "engine/contract/tally.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sonde {
+namespace {
+
+// The writer is alone: a relaxed load and store is an increment, and costs a tenth of a locked one.
+template <typename T>
+void Add(std::atomic<T>& counter, T amount) {
+  counter.store(static_cast<T>(counter.load(std::memory_order_relaxed) + amount),
+                std::memory_order_relaxed);
+}
+
+size_t BucketOf(Duration latency) {
+  size_t bucket = 0;
+  while (bucket < kLatencyBounds.size() && latency.seconds() > kLatencyBounds[bucket]) ++bucket;
+  return bucket;
+}
+
+constexpr uint32_t kHalf = 0xffff;
+
+uint32_t Counted(uint32_t slot, bool passed) {
+  const uint32_t half = passed ? slot >> 16 : slot & kHalf;
+  if (half == kHalf) return slot;
+  return slot + (passed ? uint32_t{1} << 16 : uint32_t{1});
+}
+
+// Number of the slot `time` falls into, counted from the epoch.
+uint32_t SlotNumber(const WindowInfo& window, WallTime time) {
+  return static_cast<uint32_t>(std::max<int64_t>(time.ns, 0) / window.slot.ns);
+}
+
+size_t SlotIndex(const WindowInfo& window, uint32_t number) {
+  return window.first + number % window.slots;
+}
+
+// A reader that met the writer tries again; a write takes tens of nanoseconds.
+constexpr int kReadTries = 4096;
+
+}  // namespace
+
+// Reasons beyond the inline ones: few tasks ever meet so many. 192 bytes.
+struct Tally::ReasonPage {
+  static constexpr size_t kReasons = 36;
+  std::array<std::atomic<uint32_t>, kReasons> counts{};
+  std::array<std::atomic<uint8_t>, kReasons> outcomes{};
+  std::atomic<ReasonPage*> next{nullptr};
+};
+
+Tally::~Tally() {
+  ReasonPage* page = more_reasons_.load(std::memory_order_relaxed);
+  while (page != nullptr) {
+    ReasonPage* next = page->next.load(std::memory_order_relaxed);
+    delete page;
+    page = next;
+  }
+}
+
+void Tally::Record(const ProbeResult& result, WallTime finished) {
+  const Verdict verdict = result.verdict();
+  switch (verdict) {
+    case Verdict::kSuccess:
+      Add(success_, uint64_t{1});
+      break;
+    case Verdict::kFailed:
+      Add(failed_, uint64_t{1});
+      break;
+    case Verdict::kInconclusive:
+      Add(inconclusive_, uint64_t{1});
+      break;
+  }
+  if (result.outcome != Outcome::kOk) Add(*ReasonCell(result.outcome), uint32_t{1});
+  if (verdict == Verdict::kSuccess && result.latency_recorded) {
+    Add(latency_[BucketOf(result.duration)], uint32_t{1});
+    Add(latency_sum_, result.duration.seconds());
+  }
+  if (verdict != Verdict::kInconclusive) {
+    CountInWindows(verdict == Verdict::kSuccess, finished);
+    StoreLast(result);
+  }
+  last_outcome_.store(static_cast<uint8_t>(result.outcome), std::memory_order_relaxed);
+  last_run_.store(finished.ns, std::memory_order_release);
+}
+
+void Tally::CountSkipped(uint64_t slots) { Add(skipped_, slots); }
+
+// kOk marks a free cell: it is no reason. A cell is published by its outcome.
+std::atomic<uint32_t>* Tally::ReasonCell(Outcome outcome) {
+  const auto wanted = static_cast<uint8_t>(outcome);
+  const auto find = [&](auto& outcomes, auto& counts) -> std::atomic<uint32_t>* {
+    for (size_t i = 0; i < outcomes.size(); ++i) {
+      const uint8_t here = outcomes[i].load(std::memory_order_relaxed);
+      if (here == 0) outcomes[i].store(wanted, std::memory_order_release);
+      if (here == 0 || here == wanted) return &counts[i];
+    }
+    return nullptr;
+  };
+  if (auto* cell = find(reason_outcomes_, reason_counts_)) return cell;
+  std::atomic<ReasonPage*>* link = &more_reasons_;
+  for (;;) {
+    ReasonPage* page = link->load(std::memory_order_relaxed);
+    if (page == nullptr) {
+      page = new ReasonPage;
+      link->store(page, std::memory_order_release);
+    }
+    if (auto* cell = find(page->outcomes, page->counts)) return cell;
+    link = &page->next;
+  }
+}
+
+void Tally::CountInWindows(bool passed, WallTime finished) {
+  for (size_t w = 0; w < kWindows.size(); ++w) {
+    const WindowInfo& window = kWindows[w];
+    const uint32_t newest = window_slot_[w].load(std::memory_order_relaxed);
+    uint32_t number = SlotNumber(window, finished);
+    if (number < newest && newest - number < window.slots) {
+      number = newest;  // the wall clock went back a little: count where we are
+    } else if (number != newest) {
+      // Forward: zero what was not visited. Back by more than the window: it starts anew.
+      const uint32_t stale =
+          number > newest ? std::min<uint32_t>(number - newest, window.slots) : window.slots;
+      for (uint32_t i = 0; i < stale; ++i) {
+        windows_[SlotIndex(window, number + window.slots - i)].store(0, std::memory_order_relaxed);
+      }
+      window_slot_[w].store(number, std::memory_order_release);
+    }
+    std::atomic<uint32_t>& slot = windows_[SlotIndex(window, number)];
+    slot.store(Counted(slot.load(std::memory_order_relaxed), passed), std::memory_order_relaxed);
+  }
+}
+
+// The version is odd while the words change. A reader that saw one new word (acquire) also sees the
+// odd version stored before it (release), so it cannot take a mixture for a whole.
+void Tally::StoreLast(const ProbeResult& result) {
+  std::array<uint64_t, kResultWords> words{};
+  std::memcpy(words.data(), &result, sizeof(result));
+  const uint32_t version = last_version_.load(std::memory_order_relaxed);
+  last_version_.store(version + 1, std::memory_order_relaxed);
+  for (size_t i = 0; i < words.size(); ++i) last_[i].store(words[i], std::memory_order_release);
+  const uint32_t next = version + 2;
+  last_version_.store(next == 0 ? 2 : next, std::memory_order_release);
+}
+
+std::optional<ProbeResult> Tally::last() const {
+  std::array<uint64_t, kResultWords> words;
+  for (int i = 0; i < kReadTries; ++i) {
+    const uint32_t before = last_version_.load(std::memory_order_acquire);
+    if (before == 0) return std::nullopt;
+    if (before % 2 != 0) continue;
+    for (size_t w = 0; w < words.size(); ++w) words[w] = last_[w].load(std::memory_order_acquire);
+    if (last_version_.load(std::memory_order_relaxed) != before) continue;
+    ProbeResult result;
+    std::memcpy(static_cast<void*>(&result), words.data(), sizeof(result));
+    return result;
+  }
+  return std::nullopt;
+}
+
+Tally::Counts Tally::counts() const {
+  return {success_.load(std::memory_order_relaxed), failed_.load(std::memory_order_relaxed),
+          inconclusive_.load(std::memory_order_relaxed), skipped_.load(std::memory_order_relaxed)};
+}
+
+void Tally::Reasons(std::vector<Reason>* out) const {
+  const auto append = [&](const auto& outcomes, const auto& counts) {
+    for (size_t i = 0; i < outcomes.size(); ++i) {
+      const uint8_t outcome = outcomes[i].load(std::memory_order_acquire);
+      if (outcome == 0) return;
+      // 0: published a moment ago, about to be counted.
+      const uint32_t count = counts[i].load(std::memory_order_relaxed);
+      if (count > 0) out->push_back({static_cast<Outcome>(outcome), count});
+    }
+  };
+  append(reason_outcomes_, reason_counts_);
+  const ReasonPage* page = more_reasons_.load(std::memory_order_acquire);
+  for (; page != nullptr; page = page->next.load(std::memory_order_acquire)) {
+    append(page->outcomes, page->counts);
+  }
+}
+
+Tally::Latency Tally::latency() const {
+  Latency latency;
+  for (size_t i = 0; i < kLatencyBuckets; ++i) {
+    latency.buckets[i] = latency_[i].load(std::memory_order_relaxed);
+    latency.count += latency.buckets[i];
+  }
+  latency.sum_seconds = latency_sum_.load(std::memory_order_relaxed);
+  return latency;
+}
+
+// The array holds the slots (newest - slots, newest]; the window wants (present - slots, present].
+Tally::Ratio Tally::ratio(Window which, WallTime now) const {
+  const auto w = static_cast<size_t>(which);
+  const WindowInfo& window = kWindows[w];
+  const uint32_t newest = window_slot_[w].load(std::memory_order_acquire);
+  const uint32_t present = std::max(newest, SlotNumber(window, now));
+  Ratio ratio;
+  for (uint32_t age = present - newest; age < window.slots; ++age) {
+    const uint32_t slot =
+        windows_[SlotIndex(window, present + window.slots - age)].load(std::memory_order_relaxed);
+    ratio.passed += slot >> 16;
+    ratio.failed += slot & kHalf;
+  }
+  return ratio;
+}
+
+WallTime Tally::last_run() const { return {last_run_.load(std::memory_order_acquire)}; }
+
+Outcome Tally::last_outcome() const {
+  return static_cast<Outcome>(last_outcome_.load(std::memory_order_relaxed));
+}
+
+}  // namespace sonde
