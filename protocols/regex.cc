@@ -161,10 +161,12 @@ bool Regex::Match(unsigned shard, std::string_view text, Groups* groups) const {
   return true;
 }
 
-int Regex::GroupNamed(std::string_view name) const {
-  const auto& names = For(0).NamedCapturingGroups();
-  const auto found = names.find(std::string(name));
-  return found == names.end() ? -1 : found->second;
+std::vector<int> Regex::GroupsNamed(std::string_view name) const {
+  std::vector<int> groups;
+  for (const auto& [group, known] : For(0).CapturingGroupNames()) {
+    if (known == name) groups.push_back(group);
+  }
+  return groups;
 }
 
 }  // namespace sonde

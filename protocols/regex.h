@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace re2 {
 class RE2;
@@ -26,7 +27,7 @@ class Regex {
  public:
   // Groups a match hands out, the whole match included. Templates may not refer beyond them.
   static constexpr size_t kMaxGroups = 32;
-  using Groups = std::array<std::string_view, kMaxGroups>;  // unmatched ones are empty
+  using Groups = std::array<std::string_view, kMaxGroups>;  // unmatched: data() is null
 
   // Bytes one compiled copy may take, automaton included; a pattern that needs more to compile is
   // a load error, an automaton that would outgrow it is slower instead.
@@ -46,8 +47,8 @@ class Regex {
 
   const std::string& pattern() const { return pattern_; }
   size_t group_count() const { return group_count_; }  // without the whole match
-  // Index of a named group, -1 for none.
-  int GroupNamed(std::string_view name) const;
+  // Groups of this name, leftmost first: a name may be given twice, as in (?P<n>a)|(?P<n>b).
+  std::vector<int> GroupsNamed(std::string_view name) const;
 
   // The compiled copy of a shard (UTF-8 mode).
   const re2::RE2& For(unsigned shard) const;

@@ -38,11 +38,19 @@ int GroupNumber(std::string_view name) {
   return number;
 }
 
+// Empty: there is no such group, and the reference expands to nothing.
+std::vector<int> GroupsMeant(std::string_view name, const Regex& regex) {
+  const int number = GroupNumber(name);
+  if (number < 0) return regex.GroupsNamed(name);
+  if (static_cast<size_t>(number) > regex.group_count()) return {};
+  return {number};
+}
+
 }  // namespace
 
 void TemplateText::AddLiteral(std::string_view text) {
   if (text.empty()) return;
-  if (parts_.empty() || parts_.back().group >= 0) parts_.emplace_back();
+  if (parts_.empty() || !parts_.back().groups.empty()) parts_.emplace_back();
   parts_.back().literal.append(text);
 }
 
@@ -66,16 +74,14 @@ bool TemplateText::Parse(std::string_view text, const Regex& regex, TemplateText
       continue;
     }
     text.remove_prefix(reference.length);
-    int group = GroupNumber(reference.name);
-    if (group < 0) group = regex.GroupNamed(reference.name);
-    if (group < 0 || static_cast<size_t>(group) > regex.group_count()) continue;
-    if (static_cast<size_t>(group) >= Regex::kMaxGroups) {
-      *error = "template refers to group " + std::to_string(group) + ", at most " +
+    const std::vector<int> groups = GroupsMeant(reference.name, regex);
+    if (groups.empty()) continue;
+    if (static_cast<size_t>(groups.back()) >= Regex::kMaxGroups) {
+      *error = "template refers to group " + std::to_string(groups.back()) + ", at most " +
                std::to_string(Regex::kMaxGroups - 1) + " can be used";
       return false;
     }
-    result.parts_.emplace_back();
-    result.parts_.back().group = group;
+    result.parts_.emplace_back().groups = groups;
   }
   *out = std::move(result);
   return true;
@@ -84,7 +90,7 @@ bool TemplateText::Parse(std::string_view text, const Regex& regex, TemplateText
 const std::string* TemplateText::constant() const {
   static const std::string kEmpty;
   if (parts_.empty()) return &kEmpty;
-  return parts_.size() == 1 && parts_[0].group < 0 ? &parts_[0].literal : nullptr;
+  return parts_.size() == 1 && parts_[0].groups.empty() ? &parts_[0].literal : nullptr;
 }
 
 std::string TemplateText::Expand(std::span<const std::string_view> groups) const {

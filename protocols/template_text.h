@@ -29,10 +29,13 @@ class TemplateText {
   template <typename Sink>
   void Expand(std::span<const std::string_view> groups, Sink&& sink) const {
     for (const Part& part : parts_) {
-      if (part.group < 0) {
-        sink(std::string_view(part.literal));
-      } else if (static_cast<size_t>(part.group) < groups.size()) {
-        sink(groups[static_cast<size_t>(part.group)]);
+      if (part.groups.empty()) sink(std::string_view(part.literal));
+      for (const int group : part.groups) {
+        if (static_cast<size_t>(group) >= groups.size()) continue;
+        const std::string_view text = groups[static_cast<size_t>(group)];
+        if (!text.data()) continue;  // did not take part in the match
+        sink(text);
+        break;
       }
     }
   }
@@ -40,7 +43,7 @@ class TemplateText {
 
  private:
   struct Part {
-    int group = -1;  // -1: `literal`
+    std::vector<int> groups;  // the first that matched counts; none: `literal`
     std::string literal;
   };
   void AddLiteral(std::string_view text);

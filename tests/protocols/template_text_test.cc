@@ -35,6 +35,7 @@ TEST(TemplateText, NamesAreAsLongAsTheyCanBe) {
   EXPECT_EQ(Expand("(x)", "x", "$1x"), "");  // the group named "1x"
   EXPECT_EQ(Expand("(x)", "x", "$1-$1"), "x-x");
   EXPECT_EQ(Expand("(?P<n_1>x)", "x", "$n_1."), "x.");
+  EXPECT_EQ(Expand("(?P<n>a)|(?P<n>b)", "b", "<$n>"), "<b>");  // the one that matched
 }
 
 TEST(TemplateText, NumbersAreGoNumbers) {
