@@ -1,0 +1,326 @@
+#include "exporter/metrics_page.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/exporter/sample_fleet.h"
+#include "tests/support/golden.h"
+
+namespace sonde {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+FamilySet Only(FamilyGroup group) {
+  FamilySet set;
+  set.Add(group);
+  return set;
+}
+
+std::vector<std::string> Lines(const std::string& page) {
+  std::vector<std::string> lines;
+  for (size_t at = 0; at < page.size();) {
+    const size_t end = page.find('\n', at);
+    lines.push_back(page.substr(at, end - at));
+    at = end == std::string::npos ? page.size() : end + 1;
+  }
+  return lines;
+}
+
+// A fleet of one task whose history a test writes.
+class OneTask {
+ public:
+  explicit OneTask(const TaskSpec& spec = {}) : upsert_(MakeUpsert(spec)) { Apply(); }
+
+  void Run(const ProbeResult& result) { Record(*upsert_.record, result); }
+  void Change(const TaskSpec& spec) {
+    upsert_.task = MakeTask(spec);
+    Apply();
+  }
+  void Remove() {
+    TaskDelta delta;
+    delta.removals = {upsert_.task->id};
+    catalog_.Apply(delta);
+  }
+  void SayTexts(const Texts& texts, const ProbeResult& result) {
+    TextsInbox inbox;
+    inbox.OnRun({*upsert_.task, result, &texts, nullptr});
+    catalog_.Receive(inbox);
+  }
+  std::string Page(FamilySet families = FamilySet::All(), WallTime now = kSampleNow) const {
+    return RenderPage(catalog_.Snapshot(), Format::kText, families, now);
+  }
+
+ private:
+  void Apply() {
+    TaskDelta delta;
+    delta.upserts.push_back(upsert_);
+    catalog_.Apply(delta);
+  }
+  TaskDelta::Upsert upsert_;
+  Catalog catalog_;
+};
+
+constexpr std::string_view kResultsAtZero =
+    "health_check_results{name=\"shop\",type=\"http\",status=\"success\"} 0\n"
+    "health_check_results{name=\"shop\",type=\"http\",status=\"failed\"} 0\n";
+
+TEST(MetricsPage, GoldenText) {
+  EXPECT_EQ(GoldenDifference("metrics.txt", RenderSample(Format::kText)), "");
+}
+
+TEST(MetricsPage, GoldenOpenMetrics) {
+  EXPECT_EQ(GoldenDifference("metrics.openmetrics.txt", RenderSample(Format::kOpenMetrics)), "");
+}
+
+TEST(MetricsPage, IsTheSameBytesEveryTime) {
+  EXPECT_EQ(RenderSample(Format::kText), RenderSample(Format::kText));
+}
+
+TEST(MetricsPage, NoTasksNoFamilies) {
+  EXPECT_EQ(RenderPage({}, Format::kText), "");
+  EXPECT_EQ(RenderPage({}, Format::kOpenMetrics), "# EOF\n");
+}
+
+TEST(MetricsPage, BeforeTheFirstRunThereAreOnlyResultsAtZero) {
+  OneTask task;
+  EXPECT_THAT(task.Page(), HasSubstr(std::string(kResultsAtZero)));
+  EXPECT_THAT(task.Page(), Not(HasSubstr("probe_")));
+}
+
+TEST(MetricsPage, InconclusiveRunsAreNoResult) {
+  OneTask task;
+  task.Run(MakeResult(Outcome::kProberLate));
+  EXPECT_THAT(task.Page(), HasSubstr(std::string(kResultsAtZero)));
+  EXPECT_THAT(task.Page(), Not(HasSubstr("probe_")));
+
+  task.Run(MakeResult(Outcome::kConnectRefused));
+  task.Run(MakeResult(Outcome::kProberPorts));
+  const std::string page = task.Page();
+  EXPECT_THAT(page, HasSubstr("status=\"failed\"} 1\n"));
+  EXPECT_THAT(page, HasSubstr("probe_success{name=\"shop\""));
+  EXPECT_THAT(page, HasSubstr("probe_failures_total{phase=\"connect\",reason=\"refused\","
+                              "name=\"shop\",type=\"http\",target=\"https://shop.example/health\","
+                              "application=\"shop\"} 1\n"));
+  EXPECT_THAT(page, Not(HasSubstr("phase=\"prober\"")));
+}
+
+TEST(MetricsPage, StaleResultsSayNothing) {
+  OneTask task;
+  const ProbeResult result = MakeResult(Outcome::kOk);
+  task.Run(result);
+  const WallTime ended = result.started + result.duration;
+  EXPECT_THAT(task.Page(FamilySet::All(), ended + Minutes(5)), HasSubstr("probe_success{"));
+  const std::string stale = task.Page(FamilySet::All(), ended + Minutes(5) + Nanoseconds(1));
+  EXPECT_THAT(stale, Not(HasSubstr("probe_")));
+  EXPECT_THAT(stale, HasSubstr("status=\"success\"} 1\n"));
+}
+
+TEST(MetricsPage, DisabledTasksKeepTheirResultsOnly) {
+  OneTask task;
+  task.Run(MakeResult(Outcome::kOk));
+  TaskSpec off;
+  off.enabled = false;
+  task.Change(off);
+  EXPECT_THAT(task.Page(), Not(HasSubstr("probe_")));
+  EXPECT_THAT(task.Page(), HasSubstr("status=\"success\"} 1\n"));
+}
+
+TEST(MetricsPage, RemovedTasksAreGone) {
+  OneTask task;
+  task.Run(MakeResult(Outcome::kOk));
+  task.Remove();
+  EXPECT_EQ(task.Page(), "");
+}
+
+TEST(MetricsPage, AbsentFactsAreNotZero) {
+  OneTask task;
+  task.Run(MakeResult(Outcome::kOk));
+  const std::string page = task.Page();
+  EXPECT_THAT(page, HasSubstr("probe_duration_seconds{"));
+  EXPECT_THAT(page, Not(HasSubstr("probe_http_status_code")));
+  EXPECT_THAT(page, Not(HasSubstr("probe_timeout_seconds")));
+}
+
+TEST(MetricsPage, FactsOfProbesOnlyAreNotScheduledSeries) {
+  OneTask task;
+  ProbeResult result = MakeResult(Outcome::kOk);
+  result.facts.Set(Fact::kTimeout, 5);
+  task.Run(result);
+  EXPECT_THAT(task.Page(), Not(HasSubstr("probe_timeout_seconds")));
+}
+
+TEST(MetricsPage, WindowsWithoutConclusiveRunsHaveNoRatio) {
+  OneTask task;
+  TaskSpec hourly;
+  hourly.interval = Hours(1);
+  task.Change(hourly);
+  task.Run(MakeResult(Outcome::kOk, Milliseconds(1), kSampleNow - Minutes(30)));
+  const std::string page = task.Page(Only(FamilyGroup::kRatios));
+  EXPECT_THAT(page, Not(HasSubstr("window=\"5m\"")));
+  EXPECT_THAT(page, HasSubstr("probe_success_ratio{window=\"1h\",name=\"shop\""));
+  EXPECT_THAT(page, HasSubstr("probe_success_ratio{window=\"24h\",name=\"shop\""));
+}
+
+TEST(MetricsPage, GroupsSwitchFamilies) {
+  OneTask task;
+  ProbeResult result = MakeResult(Outcome::kOk);
+  result.facts.Set(Fact::kDnsLookupTime, 0.5);
+  result.facts.Set(Fact::kCertExpiry, 1);
+  task.Run(result);
+  const std::map<FamilyGroup, std::string> mine = {
+      {FamilyGroup::kCore, "probe_success{"},
+      {FamilyGroup::kPhases, "probe_dns_lookup_time_seconds{"},
+      {FamilyGroup::kHistogram, "probe_latency_seconds_bucket{"},
+      {FamilyGroup::kRatios, "probe_success_ratio{"},
+      {FamilyGroup::kTls, "probe_ssl_earliest_cert_expiry{"}};
+  for (const auto& [group, family] : mine) {
+    const std::string page = task.Page(Only(group));
+    EXPECT_THAT(page, HasSubstr("health_check_results{"));
+    for (const auto& [other, theirs] : mine) {
+      EXPECT_EQ(page.find(theirs) != std::string::npos, other == group) << family << theirs;
+    }
+  }
+  EXPECT_THAT(task.Page(FamilySet::None()), Not(HasSubstr("probe_")));
+}
+
+TEST(MetricsPage, TextsShowWhileTheyAreOfTheLastResult) {
+  OneTask task;
+  ProbeResult secure = MakeResult(Outcome::kOk);
+  secure.texts_hash = 5;
+  task.Run(secure);
+  EXPECT_THAT(task.Page(), Not(HasSubstr("probe_tls_version_info")));
+  task.SayTexts({{TextFamily::kTlsVersion, {{"version", "TLS 1.3"}}}}, secure);
+  EXPECT_THAT(task.Page(), HasSubstr("application=\"shop\",version=\"TLS 1.3\"} 1\n"));
+  EXPECT_THAT(task.Page(Only(FamilyGroup::kCore)), Not(HasSubstr("probe_tls_version_info")));
+  task.Run(MakeResult(Outcome::kConnectRefused));
+  EXPECT_THAT(task.Page(), Not(HasSubstr("probe_tls_version_info")));
+}
+
+TEST(MetricsPage, SmallBatchesGiveTheSamePage) {
+  Catalog catalog;
+  FillSampleCatalog(&catalog);
+  const std::string whole = RenderPage(catalog.Snapshot(), Format::kText);
+  for (const size_t bytes : {size_t{0}, size_t{100}, size_t{200}, size_t{400}}) {
+    EXPECT_EQ(
+        RenderPage(catalog.Snapshot(), Format::kText, FamilySet::All(), kSampleNow, nullptr, bytes),
+        whole)
+        << bytes;
+  }
+}
+
+// Holes at the front, in the middle and at the end, with more than one batch.
+TEST(MetricsPage, HolesAreSteppedOver) {
+  Catalog catalog;
+  TaskDelta all;
+  for (int i = 0; i < 10; ++i) {
+    TaskSpec spec;
+    spec.name = "t" + std::to_string(i);
+    all.upserts.push_back(MakeUpsert(spec));
+    Record(*all.upserts.back().record, MakeResult(Outcome::kOk, Milliseconds(i + 1)));
+  }
+  catalog.Apply(all);
+  TaskDelta removals;
+  for (const size_t i : {size_t{0}, size_t{5}, size_t{9}}) {
+    removals.removals.push_back(all.upserts[i].task->id);
+  }
+  catalog.Apply(removals);
+  ASSERT_EQ(catalog.Snapshot().size(), 10u);
+  const std::string page =
+      RenderPage(catalog.Snapshot(), Format::kText, FamilySet::All(), kSampleNow, nullptr, 0);
+  for (int i = 0; i < 10; ++i) {
+    const bool there = i != 0 && i != 5 && i != 9;
+    const std::string line = "probe_duration_seconds{name=\"t" + std::to_string(i) +
+                             "\",type=\"http\",target=\"https://shop.example/health\","
+                             "application=\"shop\"} 0." +
+                             (i == 9 ? "01" : "00" + std::to_string(i + 1)) + "\n";
+    EXPECT_EQ(page.find(line) != std::string::npos, there) << line;
+  }
+}
+
+TEST(MetricsPage, ComesInChunksThatAreNoSurprise) {
+  Catalog catalog;
+  TaskDelta all;
+  for (int i = 0; i < 3000; ++i) {
+    TaskSpec spec;
+    spec.name = "task-" + std::to_string(i);
+    all.upserts.push_back(MakeUpsert(spec));
+    Record(*all.upserts.back().record, MakeResult(Outcome::kOk));
+  }
+  catalog.Apply(all);
+  StateCounts states{};
+  MetricsPage page(catalog.Snapshot(), FamilySet::All(), Format::kText, kSampleNow,
+                   [&states](Exposition&, const StateCounts& counted) { states = counted; });
+  std::string whole;
+  size_t chunks = 0;
+  for (BodyStep step = BodyStep::kMore; step == BodyStep::kMore; ++chunks) {
+    std::string chunk = "x";  // what stood there already stays
+    step = page.Next(chunk);
+    EXPECT_EQ(chunk[0], 'x');
+    EXPECT_LT(chunk.size(), BodySource::kBodyChunk + 8 * 1024);
+    whole.append(chunk, 1);
+  }
+  EXPECT_GT(chunks, whole.size() / (BodySource::kBodyChunk + 8 * 1024));
+  EXPECT_EQ(whole, RenderPage(catalog.Snapshot(), Format::kText));
+  EXPECT_EQ(states[static_cast<size_t>(TaskState::kUp)], 3000u);
+}
+
+TEST(MetricsPage, ATaskRemovedDuringAScrapeStaysInIt) {
+  Catalog catalog;
+  TaskDelta all;
+  for (int i = 0; i < 2000; ++i) {
+    TaskSpec spec;
+    spec.name = "task-" + std::to_string(i);
+    all.upserts.push_back(MakeUpsert(spec));
+    Record(*all.upserts.back().record, MakeResult(Outcome::kOk));
+  }
+  catalog.Apply(all);
+  const std::string before = RenderPage(catalog.Snapshot(), Format::kText);
+  MetricsPage page(catalog.Snapshot(), FamilySet::All(), Format::kText, kSampleNow, nullptr);
+  TaskDelta removals;
+  for (const TaskDelta::Upsert& upsert : all.upserts) removals.removals.push_back(upsert.task->id);
+  all = {};
+  std::string whole;
+  ASSERT_EQ(page.Next(whole), BodyStep::kMore);
+  catalog.Apply(removals);
+  while (page.Next(whole) == BodyStep::kMore) {}
+  EXPECT_EQ(whole, before);
+  EXPECT_EQ(RenderPage(catalog.Snapshot(), Format::kText), "");
+}
+
+// What a parser would refuse: a family in two pieces, a series twice, a sample without its head.
+TEST(MetricsPage, FamiliesAreContiguousAndSeriesUnique) {
+  for (const Format format : {Format::kText, Format::kOpenMetrics}) {
+    std::set<std::string> heads, series;
+    for (const std::string& line : Lines(RenderSample(format))) {
+      ASSERT_FALSE(line.empty());
+      if (line.rfind("# TYPE ", 0) == 0) {
+        EXPECT_TRUE(heads.insert(line.substr(0, line.rfind(' '))).second) << line;
+      } else if (line[0] != '#') {
+        EXPECT_TRUE(series.insert(line.substr(0, line.rfind(' '))).second) << line;
+      }
+    }
+    EXPECT_GT(series.size(), 100u);
+  }
+}
+
+TEST(MetricsPage, FormatsDifferInHeadsBoundsAndEndOnly) {
+  std::vector<std::string> text, open;
+  for (const std::string& line : Lines(RenderSample(Format::kText))) {
+    if (line[0] != '#' && line.find("le=\"") == std::string::npos) text.push_back(line);
+  }
+  for (const std::string& line : Lines(RenderSample(Format::kOpenMetrics))) {
+    if (line[0] != '#' && line.find("le=\"") == std::string::npos) open.push_back(line);
+  }
+  EXPECT_EQ(text, open);
+}
+
+}  // namespace
+}  // namespace sonde
