@@ -188,7 +188,7 @@ bool EpollNetwork::DispatchEvents(NetworkEvents& events) {
   resolver_.DispatchAnswers(events);
   DispatchOwed();
   sink_ = nullptr;
-  return count == Poller::kBatch || !owed_.empty() || resolver_.pending();
+  return count == Poller::kBatch || pending();
 }
 
 void EpollNetwork::OnReady(int fd, uint32_t events, Instant at) {

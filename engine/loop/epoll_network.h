@@ -42,6 +42,8 @@ class EpollNetwork final : public Network, private Poller::Handler {
   // the events owed. True: there may be more at once, call again before sleeping.
   bool DispatchEvents(NetworkEvents& events);
 
+  // Something is to be told without waiting for the kernel.
+  bool pending() const { return !owed_.empty() || resolver_.pending(); }
   size_t open() const { return open_; }
 
  private:
