@@ -1,0 +1,38 @@
+// The configuration in force and the way to the next one.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "absl/status/statusor.h"
+#include "engine/contract/files.h"
+#include "engine/contract/task_set.h"
+#include "store/task_file.h"
+
+namespace sonde {
+
+inline constexpr size_t kConfigFileLimit = size_t{1} << 30;
+
+// A file read and parsed: any thread; blocks. Files its modules name are watched and read. When
+// anything is wrong nothing is taken: the error lists every place, a line each.
+struct LoadedFile {
+  TaskFile file;
+  std::string warnings;  // "FILE:LINE:COLUMN: PATH: MESSAGE" lines
+};
+absl::StatusOr<LoadedFile> LoadFile(const std::string& path, Files* files);
+
+// The tasks that run. Control thread.
+class Configuration {
+ public:
+  // What has to change so that exactly `tasks` run. Records of tasks that stay are kept, with their
+  // tallies; a task whose version is unchanged is not in the delta.
+  TaskDelta Replace(const std::vector<std::shared_ptr<const Task>>& tasks);
+
+  size_t size() const { return records_.size(); }
+
+ private:
+  std::unordered_map<uint64_t, std::shared_ptr<TaskRecord>> records_;
+};
+
+}  // namespace sonde

@@ -1,0 +1,20 @@
+// The process's log: one line an event, logfmt or JSON, on stderr. Lines are handed to a thread of
+// their own; when it cannot keep up the oldest are dropped.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "engine/contract/log.h"
+
+namespace sonde {
+
+// `level`: debug, info, warn, error; `format`: logfmt, json. InvalidArgument for other words.
+absl::StatusOr<std::unique_ptr<Logger>> MakeLogger(std::string_view level, std::string_view format);
+
+// One line's fields, as they stand after time and level. For tests.
+std::string LogfmtFields(std::string_view message, std::initializer_list<LogField> fields);
+std::string JsonFields(std::string_view message, std::initializer_list<LogField> fields);
+
+}  // namespace sonde

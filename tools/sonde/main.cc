@@ -1,0 +1,109 @@
+// The command line. `sonde` with flags alone means `sonde serve`, so that the binary can stand in
+// for blackbox_exporter.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/sonde/check.h"
+#include "tools/sonde/probe.h"
+#include "tools/sonde/serve.h"
+#include "tools/sonde/version.h"
+
+namespace {
+
+using sonde::ProbeOptions;
+using sonde::ServeOptions;
+
+constexpr std::array<std::string_view, 4> kCommands = {"serve", "probe", "check", "version"};
+
+// --web.listen-address -> SONDE_WEB_LISTEN_ADDRESS.
+std::string EnvironmentName(std::string_view flag) {
+  std::string name = "SONDE_";
+  for (const char c : flag.substr(2)) {
+    name += c == '.' || c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  }
+  return name;
+}
+
+template <typename Value>
+CLI::Option* Flag(CLI::App* command, const std::string& flag, Value& value,
+                  const std::string& help) {
+  return command->add_option(flag, value, help)
+      ->envname(EnvironmentName(flag))
+      ->capture_default_str();
+}
+
+void AddServe(CLI::App& app, ServeOptions* options) {
+  CLI::App* serve = app.add_subcommand("serve", "probe the tasks of a file and serve metrics");
+  Flag(serve, "--config.file", options->config_file, "tasks, modules and settings");
+  serve->add_flag("--config.check", options->config_check, "check the file and exit");
+  Flag(serve, "--web.listen-address", options->listen_addresses, "HOST:PORT; may be repeated");
+  Flag(serve, "--web.allowed-hosts", options->allowed_hosts,
+       "names accepted in Host besides this machine's own; \"*\" accepts all");
+  Flag(serve, "--log.level", options->log_level, "debug, info, warn or error");
+  Flag(serve, "--log.format", options->log_format, "logfmt or json");
+  Flag(serve, "--shards", options->shards, "probing threads; 0: the file's, or one per core");
+  serve->add_flag("--pin", options->pin, "keep each shard on a CPU of its own");
+}
+
+void AddProbe(CLI::App& app, ProbeOptions* options) {
+  CLI::App* probe = app.add_subcommand("probe", "probe one target now and say what came of it");
+  probe->add_option("type", options->type, "http or tcp")->required();
+  probe->add_option("target", options->target, "URL, or host:port")->required();
+  probe->add_flag("--json", options->json, "one JSON object");
+  probe->add_option("--config.file", options->config_file, "where --module is looked up");
+  probe->add_option("--module", options->module, "a module of --config.file");
+  probe->add_option("--options", options->options,
+                    "the protocol's options as YAML, such as '{method: HEAD}'");
+  probe->add_option("--expect", options->expect, "such as '{status: 2xx, body_contains: ok}'");
+  probe->add_option("--timeout", options->timeout, "such as 2s; default: the module's, or 5s");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"sonde probes a fleet and serves what it saw to Prometheus.", "sonde"};
+  app.require_subcommand(0, 1);
+  app.set_help_all_flag("--help-all", "help of every command");
+  bool version = false;
+  app.add_flag("--version", version, "print the version and exit");
+  ServeOptions serve;
+  ProbeOptions probe;
+  std::vector<std::string> files;
+  AddServe(app, &serve);
+  AddProbe(app, &probe);
+  CLI::App* check = app.add_subcommand("check", "say everything wrong with configuration files");
+  check->add_option("files", files, "configuration files; - reads standard input")->required();
+  app.add_subcommand("version", "print the version");
+
+  // CLI11 takes them from the back.
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const bool top = !words.empty() && (words[0] == "--version" || words[0] == "--help-all" ||
+                                      words[0] == "--help" || words[0] == "-h");
+  const bool named = !words.empty() && std::find(kCommands.begin(), kCommands.end(),
+                                                 std::string_view(words[0])) != kCommands.end();
+  if (!named && !top && (words.empty() || words[0].starts_with("-"))) {
+    words.insert(words.begin(), "serve");
+  }
+  std::reverse(words.begin(), words.end());
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    // A usage error is 2 for a probe, whose 1 means "the target failed", and 1 elsewhere.
+    return code == 0                                                           ? 0
+           : app.got_subcommand("probe") || (named && words.back() == "probe") ? 2
+                                                                               : 1;
+  }
+  if (version || app.got_subcommand("version")) {
+    std::printf("%s\n", sonde::VersionLine().c_str());
+    return 0;
+  }
+  if (app.got_subcommand("probe")) return sonde::Probe(probe);
+  if (app.got_subcommand("check")) return sonde::Check(files);
+  return sonde::Serve(serve);
+}

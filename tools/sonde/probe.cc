@@ -1,0 +1,77 @@
+#include "tools/sonde/probe.h"
+
+#include <cstdio>
+#include <future>
+#include <nlohmann/json.hpp>
+
+#include "engine/loop/engine.h"
+#include "tools/sonde/configuration.h"
+#include "tools/sonde/probe_report.h"
+#include "tools/sonde/single_task.h"
+
+namespace sonde {
+namespace {
+
+// A quoted YAML scalar is a JSON string.
+std::string Quoted(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// The task as a line of a file: the same rules, the same messages.
+std::string TaskText(const ProbeOptions& options) {
+  std::string text = "{name: probe, type: " + Quoted(options.type) +
+                     ", target: " + Quoted(options.target) + ", interval: 1h";
+  if (!options.timeout.empty()) text += ", timeout: " + Quoted(options.timeout);
+  if (!options.module.empty()) text += ", module: " + Quoted(options.module);
+  if (!options.options.empty()) text += ", " + options.type + ": " + options.options;
+  if (!options.expect.empty()) text += ", expect: " + options.expect;
+  return text + "}";
+}
+
+int Usage(std::string_view message) {
+  std::fprintf(stderr, "sonde probe: %.*s\n", static_cast<int>(message.size()), message.data());
+  return 2;
+}
+
+}  // namespace
+
+int Probe(const ProbeOptions& options) {
+  std::string modules;
+  if (!options.config_file.empty()) {
+    auto text = ReadFileBounded(options.config_file, kConfigFileLimit);
+    if (!text.ok()) return Usage(text.status().message());
+    modules = *std::move(text);
+  }
+  Diagnostics diagnostics;
+  const SingleTask single = ReadSingleTask(TaskText(options), modules, diagnostics);
+  if (!diagnostics.ok() || !single.task) return Usage(diagnostics.ToString(""));
+
+  FileWatcher files;
+  for (const std::string& named : single.files) files.Watch(named);
+  Engine::Options engine_options;
+  engine_options.settings.shards = 1;
+  engine_options.policy = std::make_shared<ProbePolicy>(single.policy);
+  auto engine = Engine::Start(engine_options, files, nullptr);
+  if (!engine.ok()) return Usage(engine.status().message());
+
+  std::promise<Runner::Answer> promise;
+  std::future<Runner::Answer> answer = promise.get_future();
+  (*engine)->RunNow(single.task,
+                    [&promise](Runner::Answer given) { promise.set_value(std::move(given)); });
+  const Runner::Answer given = answer.get();
+  (*engine)->Stop();
+  const std::string report =
+      options.json ? ProbeReportJson(*single.task, given) : ProbeReportText(*single.task, given);
+  std::fwrite(report.data(), 1, report.size(), stdout);
+  switch (given.result.verdict()) {
+    case Verdict::kSuccess:
+      return 0;
+    case Verdict::kFailed:
+      return 1;
+    case Verdict::kInconclusive:
+      break;
+  }
+  return 2;
+}
+
+}  // namespace sonde

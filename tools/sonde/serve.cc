@@ -1,0 +1,212 @@
+#include "tools/sonde/serve.h"
+
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <memory>
+#include <utility>
+
+#include "engine/loop/engine.h"
+#include "exporter/http_server.h"
+#include "exporter/loop.h"
+#include "exporter/site.h"
+#include "tools/sonde/configuration.h"
+#include "tools/sonde/logger.h"
+#include "tools/sonde/run_log.h"
+#include "tools/sonde/version.h"
+
+namespace sonde {
+namespace {
+
+WallTime Now() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return {now.tv_sec * 1'000'000'000 + now.tv_nsec};
+}
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "sonde: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+// One log line per line of text.
+void LogLines(Logger& log, LogLevel level, std::string_view message, std::string_view lines) {
+  while (!lines.empty()) {
+    const size_t end = lines.find('\n');
+    log.Log(level, message, {{"at", lines.substr(0, end)}});
+    if (end == std::string_view::npos) return;
+    lines.remove_prefix(end + 1);
+  }
+}
+
+// Everything that lives as long as the process serves. Members die in reverse order: the server
+// first, then the engine (its threads tell the sinks until they are joined), the loop last.
+class Service {
+ public:
+  Service(const ServeOptions& options, std::unique_ptr<Logger> log)
+      : options_(options), log_(std::move(log)), run_log_(*log_, inbox_), self_(ThisBuild()) {}
+
+  absl::Status Start(LoadedFile loaded);
+  void Run() { loop_->Run(); }
+  void Stop();
+
+ private:
+  absl::Status StartEngine(const TaskFile& file);
+  absl::Status StartServer();
+  void Take(LoadedFile loaded);
+  void Reload(std::function<void(absl::Status)> done);
+  EngineSettings Settings(const TaskFile& file) const;
+
+  const ServeOptions options_;
+  std::unique_ptr<Logger> log_;
+  std::unique_ptr<ExporterLoop> loop_;
+  FileWatcher files_;
+  TextsInbox inbox_;
+  RunLog run_log_;
+  SelfMetrics self_;
+  Catalog catalog_;
+  Configuration configuration_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Site> site_;
+  std::unique_ptr<HttpServer> server_;
+  std::unique_ptr<ExporterLoop::Ticker> ticker_;
+  bool ready_ = false;
+  bool stopping_ = false;
+  bool reloading_ = false;
+};
+
+EngineSettings Service::Settings(const TaskFile& file) const {
+  EngineSettings settings = file.engine;
+  if (options_.shards > 0) settings.shards = options_.shards;
+  return settings;
+}
+
+absl::Status Service::StartEngine(const TaskFile& file) {
+  Engine::Options engine;
+  engine.settings = Settings(file);
+  engine.pin = options_.pin;
+  engine.policy = std::make_shared<ProbePolicy>(file.policy);
+  auto started = Engine::Start(engine, files_, &run_log_);
+  if (!started.ok()) return started.status();
+  engine_ = *std::move(started);
+  return files_.Start();
+}
+
+absl::Status Service::StartServer() {
+  SiteParts parts;
+  parts.catalog = &catalog_;
+  parts.self = &self_;
+  parts.inbox = &inbox_;
+  parts.engine = engine_.get();
+  parts.now = Now;
+  parts.ready = [this] { return ready_ && !stopping_; };
+  parts.reload = [this](std::function<void(absl::Status)> done) { Reload(std::move(done)); };
+  parts.posts_refused = [this] { return loop_->posts_refused(); };
+  site_ = std::make_unique<Site>(std::move(parts));
+  Router router;
+  if (absl::Status status = site_->AddTo(&router); !status.ok()) return status;
+  HttpServerOptions server;
+  server.allowed_hosts = options_.allowed_hosts;
+  server.log = log_.get();
+  server.registry = &self_.registry();
+  server_ = std::make_unique<HttpServer>(*loop_, std::move(router), std::move(server));
+  return server_->Start(options_.listen_addresses);
+}
+
+absl::Status Service::Start(LoadedFile loaded) {
+  auto loop = ExporterLoop::Create();
+  if (!loop.ok()) return loop.status();
+  loop_ = *std::move(loop);
+  if (absl::Status status = StartEngine(loaded.file); !status.ok()) return status;
+  for (const std::string& named : loaded.file.files) files_.Watch(named);
+  if (absl::Status status = StartServer(); !status.ok()) return status;
+  for (const Address& address : server_->bound()) {
+    log_->Log(LogLevel::kInfo, "listening", {{"address", address.HostPort()}});
+  }
+  for (const int signum : {SIGTERM, SIGINT}) {
+    if (absl::Status s = loop_->OnSignal(signum, [this] { Stop(); }); !s.ok()) return s;
+  }
+  const auto reload = [this] { Reload([](const absl::Status&) {}); };
+  if (absl::Status s = loop_->OnSignal(SIGHUP, reload); !s.ok()) return s;
+  ticker_ = loop_->Every(Seconds(1), [this] { site_->Receive(); });
+  Take(std::move(loaded));
+  ready_ = true;
+  return absl::OkStatus();
+}
+
+// Puts a loaded file in force. Loop thread.
+void Service::Take(LoadedFile loaded) {
+  LogLines(*log_, LogLevel::kWarn, "configuration", loaded.warnings);
+  TaskFile& file = loaded.file;
+  engine_->SetLimits(Settings(file));
+  engine_->SetPolicy(std::make_shared<ProbePolicy>(std::move(file.policy)));
+  site_->set_families(file.metrics.families);
+  TaskDelta delta = configuration_.Replace(file.tasks);
+  log_->Log(LogLevel::kInfo, "configuration loaded",
+            {{"file", options_.config_file},
+             {"tasks", std::to_string(configuration_.size())},
+             {"changed", std::to_string(delta.upserts.size())},
+             {"removed", std::to_string(delta.removals.size())}});
+  catalog_.Apply(delta);
+  engine_->Apply(std::move(delta));
+  self_.SetReload(true, Now());
+}
+
+// Reads the file on a worker, takes it on the loop. One at a time.
+void Service::Reload(std::function<void(absl::Status)> done) {
+  if (std::exchange(reloading_, true)) {
+    done(absl::UnavailableError("a reload is under way"));
+    return;
+  }
+  auto result = std::make_shared<absl::StatusOr<LoadedFile>>(absl::UnknownError("not loaded"));
+  const bool accepted = loop_->RunInWorker(
+      [this, result] { *result = LoadFile(options_.config_file, &files_); },
+      [this, result, done] {
+        reloading_ = false;
+        if (result->ok()) {
+          Take(**std::move(result));
+        } else {
+          self_.SetReload(false, Now());
+          log_->Log(LogLevel::kError, "reload failed, the running configuration stays",
+                    {{"file", options_.config_file}});
+          LogLines(*log_, LogLevel::kError, "configuration", result->status().message());
+        }
+        done(result->status());
+      });
+  if (!accepted) {
+    reloading_ = false;
+    done(absl::ResourceExhaustedError("too many jobs wait"));
+  }
+}
+
+void Service::Stop() {
+  if (std::exchange(stopping_, true)) {
+    loop_->Stop();  // the second signal does not wait
+    return;
+  }
+  log_->Log(LogLevel::kInfo, "stopping");
+  ticker_.reset();
+  server_->Stop(Seconds(2), [this] { loop_->Stop(); });
+}
+
+}  // namespace
+
+int Serve(const ServeOptions& options) {
+  auto log = MakeLogger(options.log_level, options.log_format);
+  if (!log.ok()) return Fail(log.status());
+  auto loaded = LoadFile(options.config_file, nullptr);
+  if (!loaded.ok()) return Fail(loaded.status());
+  if (options.config_check) {
+    std::fprintf(stderr, "%s", loaded->warnings.c_str());
+    std::printf("%s: good, %zu tasks, %zu modules\n", options.config_file.c_str(),
+                loaded->file.tasks.size(), loaded->file.modules.size());
+    return 0;
+  }
+  (*log)->Log(LogLevel::kInfo, "starting", {{"version", ThisBuild().version}});
+  Service service(options, *std::move(log));
+  if (absl::Status status = service.Start(*std::move(loaded)); !status.ok()) return Fail(status);
+  service.Run();
+  return 0;
+}
+
+}  // namespace sonde

@@ -1,0 +1,26 @@
+// One task out of a text of its own, with the modules and the policy of a configuration.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/contract/config_node.h"
+#include "engine/contract/probe_policy.h"
+#include "engine/contract/task.h"
+
+namespace sonde {
+
+struct SingleTask {
+  std::shared_ptr<const Task> task;  // null when something is wrong
+  ProbePolicy policy;
+  std::vector<std::string> files;  // for Files::Watch
+};
+
+// `task_text`: a task as it stands in `tasks:`. `config_text`: a sonde.yml, "" for none; its tasks
+// are not read.
+SingleTask ReadSingleTask(std::string_view task_text, std::string_view config_text,
+                          Diagnostics& diagnostics);
+
+}  // namespace sonde
