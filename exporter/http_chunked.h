@@ -1,6 +1,6 @@
 // The chunked transfer coding of a request (RFC 9112 section 7.1), strictly: CRLF everywhere, hex
-// sizes, bounded extensions and trailers (both are dropped). llhttp as Debian ships it takes any
-// byte for the line feeds of the framing, which is what request smuggling is made of.
+// sizes, bounded extensions and trailers (both are dropped). Of our own because llhttp's strictness
+// here depends on how it was built, and loose framing is what request smuggling is made of.
 #pragma once
 
 #include <cstddef>

@@ -49,7 +49,7 @@ bool Authority::Parse(std::string_view text, Authority& out) {
   out.host = AsciiLower(host);
   out.port = std::string(port);
   if (out.host.size() > 1 && out.host.back() == '.') out.host.pop_back();
-  if (out.host.empty() || out.host.size() > 255) return false;
+  if (out.host.empty() || out.host.size() > 255 || out.host.front() == '.') return false;
   return text[0] == '[' || std::all_of(out.host.begin(), out.host.end(), IsNameChar);
 }
 

@@ -189,7 +189,7 @@ HttpRequestParser::Event HttpRequestParser::ParseHead() {
 
 bool HttpRequestParser::CheckFields() {
   for (HttpHeader& header : request_.headers) {
-    // llhttp, not built strict, takes blanks inside a name.
+    // llhttp takes blanks inside a name unless it was built strict.
     if (!IsToken(header.name)) return Fail(400, "bad header name"), false;
     header.value = std::string(TrimBlanks(header.value));
   }

@@ -78,8 +78,11 @@ void AppendAllowed(const Route& route, std::vector<std::string>& allowed) {
 
 bool Overlap(const Route& a, const Route& b) {
   if (a.methods.empty() || b.methods.empty()) return true;
-  return std::any_of(a.methods.begin(), a.methods.end(),
-                     [&](const std::string& method) { return Takes(b, method); });
+  const auto any_taken = [](const Route& x, const Route& y) {
+    return std::any_of(x.methods.begin(), x.methods.end(),
+                       [&](const std::string& method) { return Takes(y, method); });
+  };
+  return any_taken(a, b) || any_taken(b, a);
 }
 
 absl::Status CheckPattern(const Route& route, const std::vector<std::string_view>& segments) {

@@ -79,7 +79,7 @@ TEST(HttpRequestParserTest, KnowsWhetherARequestHasBegun) {
 }
 
 TEST(HttpRequestParserTest, KeepAliveFollowsVersionAndConnection) {
-  const auto keeps = [](const std::string& version, const std::string& connection) {
+  const auto keeps = [](const std::string& version, const std::string& connection) -> bool {
     return Parse("GET / HTTP/" + version + "\r\nHost: a\r\n" + connection + "\r\n")
         .keep_alive.at(0);
   };
@@ -133,7 +133,7 @@ TEST(HttpRequestParserTest, RefusesWhatParsersDisagreeAbout) {
       {"GET / HTTP/1.1\r\nHost:\r\n\r\n", 400},
       {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505},
       {"GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505},
-      {"GET /\r\n\r\n", 400},
+      {"GET /\r\n\r\n", 505},
       {"\r\n\r\n\r\n\r\n\r\n", 400},
       {"\x16\x03\x01", 400},
       {post + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
