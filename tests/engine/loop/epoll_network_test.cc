@@ -1,0 +1,318 @@
+#include "engine/loop/epoll_network.h"
+
+#include <cerrno>
+#include <string>
+
+#include "tests/engine/loop/loop_harness.h"
+
+namespace sonde {
+namespace {
+
+using Kind = NetworkEvent::Kind;
+constexpr SlotRef kSlot{3, 7};
+
+class EpollNetworkTest : public LoopTest {
+ protected:
+  // A connection of `kSlot` to a listener of our own; both ends.
+  struct Pair {
+    StreamId stream;
+    Descriptor peer;
+  };
+  Pair Connected(const NetworkOptions& options = {}, SlotRef slot = kSlot) {
+    const ConnectResult made = network_->Connect(slot, NameOf(listener_.get()), options);
+    EXPECT_EQ(made.error, 0) << strerror(made.error);
+    Pair pair{made.stream, Accept(listener_)};
+    EXPECT_TRUE(RunUntil(Kind::kConnected, slot));
+    return pair;
+  }
+  IoResult Receive(StreamId stream, std::string* into, size_t most = 64 * 1024) {
+    std::string buffer(most, '\0');
+    const IoResult result =
+        network_->Receive(stream, {reinterpret_cast<uint8_t*>(buffer.data()), buffer.size()});
+    into->assign(buffer, 0, result.count);
+    return result;
+  }
+  bool RunUntilReadable(size_t times = 1) {
+    return RunUntil([&] { return events_.Count(Kind::kReadable, kSlot) >= times; });
+  }
+  static std::string ReadSome(const Descriptor& fd) {
+    char buffer[65536];
+    const ssize_t count = recv(fd.get(), buffer, sizeof buffer, 0);
+    return count > 0 ? std::string(buffer, static_cast<size_t>(count)) : std::string();
+  }
+
+  Descriptor listener_ = Listen();
+};
+
+TEST_F(EpollNetworkTest, ConnectsAndExchangesBytes) {
+  const Instant before = MonotonicNow();
+  Pair pair = Connected();
+  EXPECT_GE(events_.Last(Kind::kConnected, kSlot)->at, before);
+  const IoResult sent = network_->Send(pair.stream, AsBytes("ping"));
+  EXPECT_EQ(sent.count, 4u);
+  EXPECT_EQ(sent.error, 0);
+  EXPECT_EQ(ReadSome(pair.peer), "ping");
+  ASSERT_EQ(send(pair.peer.get(), "pong", 4, 0), 4);
+  ASSERT_TRUE(RunUntilReadable());
+  std::string text;
+  EXPECT_EQ(Receive(pair.stream, &text).error, 0);
+  EXPECT_EQ(text, "pong");
+  EXPECT_EQ(Receive(pair.stream, &text).error, EAGAIN);
+  EXPECT_GE(sent.at, events_.Last(Kind::kConnected, kSlot)->at);
+  EXPECT_EQ(events_.Count(Kind::kWritable, kSlot), 0u);
+}
+
+TEST_F(EpollNetworkTest, ReportsAConnectionOnlyAsAnEvent) {
+  const ConnectResult made = network_->Connect(kSlot, NameOf(listener_.get()), {});
+  EXPECT_NE(made.stream, kNoStream);
+  EXPECT_TRUE(events_.all.empty());
+  ASSERT_TRUE(RunUntil(Kind::kConnected, kSlot));
+  EXPECT_EQ(events_.all.size(), 1u);
+  EXPECT_GE(events_.all[0].at, made.at);
+}
+
+TEST_F(EpollNetworkTest, ConnectsOverIpv6) {
+  listener_ = Listen("::1");
+  if (listener_.get() < 0) GTEST_SKIP() << "no IPv6 here";
+  Pair pair = Connected();
+  EXPECT_EQ(NameOf(pair.peer.get(), true).family, IpFamily::kV6);
+}
+
+TEST_F(EpollNetworkTest, RefusedConnectionsSaySo) {
+  const Address gone = NameOf(listener_.get());
+  listener_.Reset();
+  const ConnectResult made = network_->Connect(kSlot, gone, {});
+  ASSERT_EQ(made.error, 0);
+  ASSERT_TRUE(RunUntil(Kind::kConnectFailed, kSlot));
+  EXPECT_EQ(events_.Last(Kind::kConnectFailed, kSlot)->error, ECONNREFUSED);
+  network_->Close(made.stream, NetworkOptions::Close::kFin);
+  EXPECT_EQ(network_->open(), 0u);
+}
+
+TEST_F(EpollNetworkTest, UnreachableNetworksFailAtOnce) {
+  // TCP to a multicast address never leaves the machine.
+  const ConnectResult made = network_->Connect(kSlot, Local("224.0.0.1", 80), {});
+  EXPECT_EQ(made.stream, kNoStream);
+  EXPECT_EQ(made.error, ENETUNREACH);
+  EXPECT_FALSE(made.misconfigured);
+  EXPECT_EQ(network_->open(), 0u);
+}
+
+TEST_F(EpollNetworkTest, ResetOfAnOpenConnection) {
+  Pair pair = Connected();
+  CloseWithReset(std::move(pair.peer));
+  ASSERT_TRUE(RunUntilReadable());
+  std::string text;
+  EXPECT_EQ(Receive(pair.stream, &text).error, ECONNRESET);
+}
+
+// Whether the loop looks before or after the reset must not change the story.
+TEST_F(EpollNetworkTest, ResetBeforeTheConnectionWasSeen) {
+  const ConnectResult made = network_->Connect(kSlot, NameOf(listener_.get()), {});
+  CloseWithReset(Accept(listener_));
+  ASSERT_TRUE(RunUntilReadable());
+  EXPECT_EQ(events_.Count(Kind::kConnected, kSlot), 1u);
+  EXPECT_EQ(events_.Count(Kind::kConnectFailed, kSlot), 0u);
+  std::string text;
+  EXPECT_EQ(Receive(made.stream, &text).error, ECONNRESET);
+}
+
+TEST_F(EpollNetworkTest, ABannerBeforeTheResetIsNotLost) {
+  const ConnectResult made = network_->Connect(kSlot, NameOf(listener_.get()), {});
+  Descriptor peer = Accept(listener_);
+  ASSERT_EQ(send(peer.get(), "220 hi", 6, 0), 6);
+  CloseWithReset(std::move(peer));
+  ASSERT_TRUE(RunUntilReadable(1));
+  std::string text;
+  const IoResult first = Receive(made.stream, &text);
+  EXPECT_EQ(first.error, 0);
+  EXPECT_EQ(text, "220 hi");
+  ASSERT_TRUE(RunUntilReadable(2));
+  EXPECT_EQ(Receive(made.stream, &text).error, ECONNRESET);
+}
+
+TEST_F(EpollNetworkTest, EndOfStream) {
+  Pair pair = Connected();
+  pair.peer.Reset();
+  ASSERT_TRUE(RunUntilReadable());
+  std::string text;
+  const IoResult end = Receive(pair.stream, &text);
+  EXPECT_EQ(end.error, 0);
+  EXPECT_EQ(end.count, 0u);
+}
+
+// The kernel tells of both with one edge; a reader who stops at the short count must still learn of
+// the end.
+TEST_F(EpollNetworkTest, BytesAndEndInOneEvent) {
+  Pair pair = Connected();
+  ASSERT_EQ(send(pair.peer.get(), "bye", 3, 0), 3);
+  pair.peer.Reset();
+  ASSERT_TRUE(RunUntilReadable(1));
+  std::string text;
+  EXPECT_EQ(Receive(pair.stream, &text).count, 3u);
+  EXPECT_TRUE(network_->pending());
+  ASSERT_TRUE(RunUntilReadable(2));
+  const IoResult end = Receive(pair.stream, &text);
+  EXPECT_EQ(end.count, 0u);
+  EXPECT_EQ(end.error, 0);
+  EXPECT_FALSE(network_->pending());
+}
+
+TEST_F(EpollNetworkTest, WhatIsOwedToAClosedStreamIsDropped) {
+  Pair pair = Connected();
+  ASSERT_EQ(send(pair.peer.get(), "bye", 3, 0), 3);
+  pair.peer.Reset();
+  ASSERT_TRUE(RunUntilReadable(1));
+  std::string text;
+  Receive(pair.stream, &text);
+  network_->Close(pair.stream, NetworkOptions::Close::kFin);
+  while (network_->DispatchEvents(events_)) {}
+  EXPECT_EQ(events_.Count(Kind::kReadable, kSlot), 1u);
+}
+
+TEST_F(EpollNetworkTest, HalfClosedPeersCanStillBeWrittenTo) {
+  Pair pair = Connected();
+  ASSERT_EQ(shutdown(pair.peer.get(), SHUT_WR), 0);
+  ASSERT_TRUE(RunUntilReadable());
+  std::string text;
+  EXPECT_EQ(Receive(pair.stream, &text).count, 0u);
+  EXPECT_EQ(network_->Send(pair.stream, AsBytes("still here")).count, 10u);
+  EXPECT_EQ(ReadSome(pair.peer), "still here");
+}
+
+TEST_F(EpollNetworkTest, SendsMoreThanTheSocketTakes) {
+  Pair pair = Connected();
+  const std::string big(8 << 20, 'x');
+  size_t sent = 0;
+  bool blocked = false;
+  const auto push = [&] {
+    while (sent < big.size()) {
+      const IoResult result =
+          network_->Send(pair.stream, AsBytes(std::string_view(big).substr(sent)));
+      sent += result.count;
+      if (result.error == EAGAIN) {
+        blocked = true;
+        return;
+      }
+      ASSERT_EQ(result.error, 0);
+    }
+  };
+  push();
+  ASSERT_TRUE(blocked);
+  events_.react = [&](const NetworkEvent& event) {
+    if (event.kind == Kind::kWritable) push();
+  };
+  size_t received = 0;
+  const auto drain = [&] {
+    char buffer[65536];
+    ssize_t count;
+    while ((count = recv(pair.peer.get(), buffer, sizeof buffer, MSG_DONTWAIT)) > 0) {
+      received += static_cast<size_t>(count);
+    }
+  };
+  ASSERT_TRUE(RunUntil([&] { return received == big.size(); }, pair.peer.get(), drain));
+  EXPECT_GE(events_.Count(Kind::kWritable, kSlot), 1u);
+}
+
+TEST_F(EpollNetworkTest, SecondSendGoesOutWithoutWaiting) {
+  Pair pair = Connected();
+  const auto no_delay = [&] {
+    int value = -1;
+    socklen_t size = sizeof value;
+    getsockopt(pair.stream, IPPROTO_TCP, TCP_NODELAY, &value, &size);
+    return value != 0;
+  };
+  network_->Send(pair.stream, AsBytes("a"));
+  EXPECT_FALSE(no_delay());
+  network_->Send(pair.stream, AsBytes("b"));
+  EXPECT_TRUE(no_delay());
+}
+
+TEST_F(EpollNetworkTest, SourceAddress) {
+  NetworkOptions options;
+  options.source = Local("127.0.0.2", 9);
+  Pair pair = Connected(options);
+  EXPECT_EQ(NameOf(pair.peer.get(), true).Host(), "127.0.0.2");
+}
+
+TEST_F(EpollNetworkTest, WrongSourceAddressesAreOurOwnTrouble) {
+  NetworkOptions options;
+  options.source = Local("192.0.2.1", 0);
+  ConnectResult made = network_->Connect(kSlot, NameOf(listener_.get()), options);
+  EXPECT_EQ(made.error, EADDRNOTAVAIL);
+  EXPECT_TRUE(made.misconfigured);
+  options.source = Local("::1", 0);
+  made = network_->Connect(kSlot, NameOf(listener_.get()), options);
+  EXPECT_EQ(made.error, EAFNOSUPPORT);
+  EXPECT_TRUE(made.misconfigured);
+  options.source = {};
+  options.interface = "nosuchif0";
+  made = network_->Connect(kSlot, NameOf(listener_.get()), options);
+  EXPECT_NE(made.error, 0);
+  EXPECT_TRUE(made.misconfigured);
+  EXPECT_EQ(network_->open(), 0u);
+}
+
+TEST_F(EpollNetworkTest, Dscp) {
+  NetworkOptions options;
+  options.dscp = 46;
+  Pair pair = Connected(options);
+  int tos = -1;
+  socklen_t size = sizeof tos;
+  ASSERT_EQ(getsockopt(pair.stream, IPPROTO_IP, IP_TOS, &tos, &size), 0);
+  EXPECT_EQ(tos, 46 << 2);
+}
+
+TEST_F(EpollNetworkTest, CloseStyles) {
+  Pair polite = Connected();
+  network_->Close(polite.stream, NetworkOptions::Close::kFin);
+  char byte;
+  EXPECT_EQ(recv(polite.peer.get(), &byte, 1, 0), 0);
+  Pair rude = Connected();
+  network_->Close(rude.stream, NetworkOptions::Close::kReset);
+  EXPECT_EQ(recv(rude.peer.get(), &byte, 1, 0), -1);
+  EXPECT_EQ(errno, ECONNRESET);
+}
+
+// Two events in one batch; the first one's reader closes the second stream and opens another, which
+// gets the very same descriptor.
+TEST_F(EpollNetworkTest, StaleEventsNeverMeetAReusedDescriptor) {
+  constexpr SlotRef kA{1, 1}, kB{2, 1}, kNew{2, 2};
+  Pair a = Connected({}, kA);
+  Pair b = Connected({}, kB);
+  ASSERT_EQ(send(a.peer.get(), "x", 1, 0), 1);
+  ASSERT_EQ(send(b.peer.get(), "x", 1, 0), 1);
+  events_.all.clear();
+  bool replaced = false;
+  StreamId reused = kNoStream;
+  events_.react = [&](const NetworkEvent& event) {
+    if (event.kind != Kind::kReadable || std::exchange(replaced, true)) return;
+    const StreamId victim = event.slot == kA ? b.stream : a.stream;
+    network_->Close(victim, NetworkOptions::Close::kFin);
+    reused = network_->Connect(kNew, NameOf(listener_.get()), {}).stream;
+    EXPECT_EQ(reused, victim);
+  };
+  ASSERT_TRUE(RunUntil(Kind::kConnected, kNew));
+  EXPECT_EQ(poller_->stale_events(), 1u);
+  EXPECT_EQ(events_.Count(Kind::kReadable, kA) + events_.Count(Kind::kReadable, kB), 1u);
+  EXPECT_EQ(events_.Count(Kind::kReadable, kNew), 0u);
+}
+
+TEST_F(EpollNetworkTest, StreamsAreBounded) {
+  Open({}, 2);
+  EXPECT_EQ(network_->DescriptorsLeft(), 2u);
+  const Address to = NameOf(listener_.get());
+  const ConnectResult first = network_->Connect(kSlot, to, {});
+  network_->Connect(kSlot, to, {});
+  EXPECT_EQ(network_->DescriptorsLeft(), 0u);
+  EXPECT_EQ(network_->Connect(kSlot, to, {}).error, EMFILE);
+  network_->Close(first.stream, NetworkOptions::Close::kReset);
+  EXPECT_EQ(network_->DescriptorsLeft(), 1u);
+}
+
+TEST_F(EpollNetworkTest, AddressesWithoutFamilyAreRefused) {
+  EXPECT_EQ(network_->Connect(kSlot, Address{}, {}).error, EAFNOSUPPORT);
+}
+
+}  // namespace
+}  // namespace sonde
