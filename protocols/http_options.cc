@@ -527,9 +527,9 @@ Coding ParseCoding(std::string_view text) {
 
 }  // namespace
 
-const HttpHeader* HttpModule::FindHeader(std::string_view name) const {
+const HttpHeader* HttpModule::FindHeader(std::string_view wanted) const {
   for (const HttpHeader& header : headers) {
-    if (EqualsIgnoreCase(header.name, name)) return &header;
+    if (EqualsIgnoreCase(header.name, wanted)) return &header;
   }
   return nullptr;
 }

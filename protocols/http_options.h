@@ -85,7 +85,7 @@ struct HttpModule final : Module {
   bool has_header_rules() const { return !header_matches.empty() || !header_not_matches.empty(); }
   bool has_body_rules() const { return !body_matches.empty() || !body_not_matches.empty(); }
   // Of any case.
-  const HttpHeader* FindHeader(std::string_view name) const;
+  const HttpHeader* FindHeader(std::string_view wanted) const;
 };
 
 struct HttpTarget final : TargetPlan {
