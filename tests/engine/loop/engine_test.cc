@@ -166,11 +166,10 @@ class Waited {
  public:
   std::function<void(Runner::Answer)> Callback() {
     return [this](Runner::Answer answer) {
-      {
-        const std::lock_guard lock(mutex_);
-        answer_ = std::move(answer);
-        ++calls_;
-      }
+      // Under the lock to the end: once the waiter has the answer, this object may go.
+      const std::lock_guard lock(mutex_);
+      answer_ = std::move(answer);
+      ++calls_;
       eventfd_write(told_.get(), 1);
     };
   }
