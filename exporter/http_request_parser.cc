@@ -257,7 +257,7 @@ bool HttpRequestParser::ParseTarget(std::string_view target) {
   request_.raw_path = std::string(target.substr(0, question));
   if (request_.raw_path.empty()) request_.raw_path = "/";
   if (question != std::string_view::npos) request_.query = std::string(target.substr(question + 1));
-  auto path = PercentDecode(request_.raw_path);
+  auto path = DecodePath(request_.raw_path);
   if (!path) return Fail(400, "bad escape in the path"), false;
   request_.path = std::move(*path);
   // A broken escape in a query is the handler's to judge; a control character is nobody's.

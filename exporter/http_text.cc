@@ -109,7 +109,7 @@ bool ListContains(std::string_view list, std::string_view word) {
   return false;
 }
 
-std::optional<std::string> PercentDecode(std::string_view text) {
+std::optional<std::string> DecodePath(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {

@@ -27,7 +27,7 @@ bool ListContains(std::string_view list, std::string_view word);
 
 // Decodes %XX once; nullopt for a broken escape, or one that gives a control character (0..31,
 // 127).
-std::optional<std::string> PercentDecode(std::string_view text);
+std::optional<std::string> DecodePath(std::string_view text);
 
 // Decodes a name or value of a query or form: '+' is a blank, a broken escape stays as it is.
 std::string FormDecode(std::string_view text);

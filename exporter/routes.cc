@@ -44,12 +44,12 @@ std::optional<std::vector<HttpHeader>> MatchSegments(const std::vector<std::stri
     if (i >= path.size()) return std::nullopt;
     if (pattern[i] == "*") {
       const size_t offset = static_cast<size_t>(path[i].data() - raw_path.data());
-      const auto rest = PercentDecode(raw_path.substr(offset));
+      const auto rest = DecodePath(raw_path.substr(offset));
       if (!rest) return std::nullopt;
       captures.push_back({"*", *rest});
       return captures;
     }
-    const auto segment = PercentDecode(path[i]);
+    const auto segment = DecodePath(path[i]);
     if (!segment) return std::nullopt;
     if (IsCapture(pattern[i])) {
       if (segment->empty()) return std::nullopt;

@@ -10,12 +10,12 @@
 namespace sonde {
 namespace {
 
-TEST(PercentDecodeTest, DecodesOnceAndRefusesControls) {
-  EXPECT_EQ(PercentDecode("/a%20b"), "/a b");
-  EXPECT_EQ(PercentDecode("/%2520"), "/%20");
-  EXPECT_EQ(PercentDecode("/%C3%a9"), "/\xC3\xA9");
+TEST(DecodePathTest, DecodesOnceAndRefusesControls) {
+  EXPECT_EQ(DecodePath("/a%20b"), "/a b");
+  EXPECT_EQ(DecodePath("/%2520"), "/%20");
+  EXPECT_EQ(DecodePath("/%C3%a9"), "/\xC3\xA9");
   for (const char* bad : {"%", "%2", "%g0", "%00", "%0a", "%1F", "%7f"}) {
-    EXPECT_EQ(PercentDecode(bad), std::nullopt) << bad;
+    EXPECT_EQ(DecodePath(bad), std::nullopt) << bad;
   }
 }
 
