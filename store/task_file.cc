@@ -133,7 +133,8 @@ absl::StatusOr<std::string> ReadFileBounded(const std::string& path, size_t limi
   for (;;) {
     constexpr size_t kStep = 1024 * 1024;
     const size_t have = content.size();
-    const size_t want = std::min(kStep, limit - have + 1);  // one more, to see that it is too long
+    // One more than may come, to see that it is too long.
+    const size_t want = limit - have < kStep ? limit - have + 1 : kStep;
     content.resize(have + want);
     const ssize_t got = read(fd, content.data() + have, want);
     content.resize(have + static_cast<size_t>(std::max<ssize_t>(got, 0)));
