@@ -187,6 +187,11 @@ std::string TcpConversation::Detail(Outcome outcome) const {
 
 // ---- the registry's entry -----------------------------------------------------------------------
 
+// "tasks[3]" and "target" -> "tasks[3].target".
+std::string Below(const std::string& path, const char* key) {
+  return path.empty() ? key : path + "." + key;
+}
+
 class Tcp final : public Prober {
  public:
   std::string_view name() const override { return "tcp"; }
@@ -214,8 +219,9 @@ class Tcp final : public Prober {
     const size_t errors_before = diagnostics.errors();
     auto plan = std::make_shared<TcpPlan>();
     std::string error;
-    if (!ParseHostPort(target, &plan->to, &error)) diagnostics.Error(mark, path, error);
-    ConfigReader in(expect, path.empty() ? "expect" : path + ".expect", diagnostics);
+    if (!ParseHostPort(target, &plan->to, &error))
+      diagnostics.Error(mark, Below(path, "target"), error);
+    ConfigReader in(expect, Below(path, "expect"), diagnostics);
     if (in.String("contains", &plan->contains) && plan->contains.size() > Dialogue::kLineLimit) {
       in.Error("contains", "at most 64 KiB can be looked for");
     }

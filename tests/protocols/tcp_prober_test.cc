@@ -230,7 +230,7 @@ TEST(TcpProber, TargetsAreHostAndPort) {
   EXPECT_FALSE(good.plan->needs_handshake);
   const TargetText bad = ReadTarget(TcpProber(), "peer.example", *module.module);
   EXPECT_FALSE(bad.plan);
-  EXPECT_THAT(bad.errors(), HasSubstr("missing port in address"));
+  EXPECT_EQ(bad.errors(), "task.target: 'peer.example': missing port in address\n");
 }
 
 TEST(TcpProber, ExpectKnowsContainsOnly) {
@@ -238,7 +238,7 @@ TEST(TcpProber, ExpectKnowsContainsOnly) {
   EXPECT_TRUE(ReadTarget(TcpProber(), "a:1", *module.module, "contains: x").plan);
   const TargetText bad = ReadTarget(TcpProber(), "a:1", *module.module, "status: 200");
   EXPECT_FALSE(bad.plan);
-  EXPECT_THAT(bad.errors(), HasSubstr("status"));
+  EXPECT_THAT(bad.errors(), HasSubstr("task.expect: unknown key 'status'"));
   EXPECT_FALSE(
       ReadTarget(TcpProber(), "a:1", *module.module, "contains: " + std::string(70000, 'x')).plan);
 }
