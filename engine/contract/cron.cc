@@ -365,7 +365,9 @@ Duration CronExpression::ShortestGap() const {
   std::optional<int64_t> day = NextDay(kSampleYear);
   while (day && *day < kSampleYear + 366) {
     const std::optional<int64_t> next = NextDay(*day + 1);
-    if (next) offer((*next - *day) * kDay - last + first);
+    if (!next) break;
+    offer((*next - *day) * kDay - last + first);
+    if (*next == *day + 1) break;  // no two days are closer
     day = next;
   }
   return Duration{shortest};
