@@ -1,6 +1,6 @@
 // Names to addresses for the probes of one shard: literals, the hosts file, a cache by TTL, and
 // name servers through c-ares, one channel per set of servers. Which address is chosen follows
-// blackbox_exporter (docs/blackbox_exporter.md): fallback false asks for the preferred family only;
+// blackbox_exporter: fallback false asks for the preferred family only;
 // fallback true takes the first address of the preferred family, else the last of the other.
 //
 // The shard's thread only. Never touches a disk but when a channel is made.

@@ -161,7 +161,9 @@ ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
   slot.leg.connect_start = result.at;
   slot.stream = result.stream;
   if (result.stream == kNoStream) {
-    return FailLeg(slot, ConnectOutcome(result.error), ErrorText(result.error), result.at);
+    const Outcome outcome =
+        result.misconfigured ? Outcome::kProberConfig : ConnectOutcome(result.error);
+    return FailLeg(slot, outcome, ErrorText(result.error), result.at);
   }
   return std::nullopt;
 }

@@ -265,6 +265,20 @@ TEST_F(EngineTest, RunsNow) {
   EXPECT_EQ(refused.Wait()->result.outcome, Outcome::kConnectRefused);
 }
 
+// Not "no port left", not "refused by a firewall": the module is wrong.
+TEST_F(EngineTest, ASourceAddressThatIsNotOursIsAMatterOfConfiguration) {
+  auto task = MakeTask(1, acceptor_.address);
+  auto module = std::make_shared<TestModule>();
+  module->network.preferred_family = IpFamily::kV4;
+  module->network.source = Local("192.0.2.1", 0);
+  task->module = module;
+  Waited done;
+  engine_->RunNow(task, done.Callback());
+  const auto answer = done.Wait();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->result.outcome, Outcome::kProberConfig);
+}
+
 TEST_F(EngineTest, DeadlinesExpireInTime) {
   Descriptor silent = Listen();
   auto task = MakeTask(1, NameOf(silent.get()), Seconds(1), true);
