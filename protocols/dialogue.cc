@@ -2,15 +2,10 @@
 
 #include <algorithm>
 
+#include "engine/contract/label_name.h"
+
 namespace sonde {
 namespace {
-
-bool IsLabelName(std::string_view name) {
-  if (name.empty() || (name[0] >= '0' && name[0] <= '9') || name.substr(0, 2) == "__") return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-  });
-}
 
 void ReadLabels(ConfigReader& in, DialogueEntry* entry) {
   const ConfigNode* list = in.Sequence("labels");
@@ -22,7 +17,8 @@ void ReadLabels(ConfigReader& in, DialogueEntry* entry) {
     label.String("name", &name);
     label.String("value", &value);
     label.Finish();
-    if (!IsLabelName(name)) {
+    // Clashes with the labels of a series are the exporter's: it knows the task's.
+    if (!IsLegalLabelName(name) || name.compare(0, 2, "__") == 0) {
       label.Error("name", "'" + name + "' is not a label name");
       continue;
     }
