@@ -25,7 +25,7 @@ class PlayFiles : public Files {
     auto content = std::make_shared<FileContent>();
     content->version = 1;
     if (path == "ca.pem") {
-      content->data = TestCertificates::Get().ca.certificate_pem;
+      content->data = TestCertificates::Get().ca.Pem();
     } else if (path == "secret.txt") {
       content->data = "s3cret\n";
     } else {
@@ -221,7 +221,7 @@ void Play::Read(const std::string& path) {
 
 void Play::Load() {
   Diagnostics diagnostics;
-  TaskFile file = LoadTaskFile(config_, Probers(), diagnostics);
+  TaskFile file = ReadTaskFile(config_, Probers(), diagnostics);
   if (!diagnostics.ok()) problems_ += diagnostics.ToString("config");
   tasks_ = std::move(file.tasks);
   if (tasks_.empty()) problems_ += "the play has no task\n";
@@ -274,8 +274,7 @@ void Play::Act(const Line& line) {
     if (w[4] != "nothing") peer->received.clear();
     return;
   }
-  if (!Check(line, peer && world_->network().IsOpen(peer->newest),
-             "nobody is connected")) {
+  if (!Check(line, peer && world_->network().IsOpen(peer->newest), "nobody is connected")) {
     return;
   }
   if (verb == "sends") {

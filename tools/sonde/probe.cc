@@ -39,7 +39,7 @@ int Probe(const ProbeOptions& options) {
   std::string modules;
   if (!options.config_file.empty()) {
     auto text = ReadFileBounded(options.config_file, kConfigFileLimit);
-    if (!text.ok()) return Usage(text.status().message());
+    if (!text.ok()) return Usage(std::string(text.status().message()));
     modules = *std::move(text);
   }
   Diagnostics diagnostics;
@@ -52,7 +52,7 @@ int Probe(const ProbeOptions& options) {
   engine_options.settings.shards = 1;
   engine_options.policy = std::make_shared<ProbePolicy>(single.policy);
   auto engine = Engine::Start(engine_options, files, nullptr);
-  if (!engine.ok()) return Usage(engine.status().message());
+  if (!engine.ok()) return Usage(std::string(engine.status().message()));
 
   std::promise<Runner::Answer> promise;
   std::future<Runner::Answer> answer = promise.get_future();

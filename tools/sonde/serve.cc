@@ -169,7 +169,8 @@ void Service::Reload(std::function<void(absl::Status)> done) {
           self_.SetReload(false, Now());
           log_->Log(LogLevel::kError, "reload failed, the running configuration stays",
                     {{"file", options_.config_file}});
-          LogLines(*log_, LogLevel::kError, "configuration", result->status().message());
+          LogLines(*log_, LogLevel::kError, "configuration",
+                   std::string(result->status().message()));
         }
         done(result->status());
       });
