@@ -134,7 +134,7 @@ BodyStep MetricsPage::Next(std::string& chunk) {
   out_.set_out(&chunk);
   size_t visits = 0;
   while (step_ < plan_.size()) {
-    if (place_ == 0 && plan_[step_].visit == &MetricsPage::CopyFacts) values_.clear();
+    if (place_ == 0) StartStep();
     if (!RunStep(chunk, full, &visits)) return BodyStep::kMore;
     ++step_;
     place_ = 0;
@@ -143,6 +143,16 @@ BodyStep MetricsPage::Next(std::string& chunk) {
   if (process_) process_(out_, states_);
   out_.End();
   return BodyStep::kEnd;
+}
+
+// May run twice before the first task of a step was looked at.
+void MetricsPage::StartStep() {
+  const Step& step = plan_[step_];
+  if (step.visit != &MetricsPage::CopyFacts) return;
+  values_.clear();
+  // The most there can be: address space only, pages are touched as facts turn up. Growing by
+  // doubling would hold one and a half times as much at once.
+  values_.reserve(tasks_.size() * static_cast<size_t>(std::popcount(step.facts)));
 }
 
 // False: the chunk is full or the slice of work used up; go on from place_ next time.
