@@ -144,11 +144,14 @@ void HttpConnection::Advance() {
     switch (event) {
       case HttpRequestParser::Event::kNeedMore:
         if (state_ == State::kIdle && parser_.started()) SetState(State::kHead);
-        return;
+        if (HoldBody()) return;
+        Refuse(HttpResponse::Text(503, "too many request bodies at once\n"), true);
+        break;
       case HttpRequestParser::Event::kHead:
         OnHead();
         break;
       case HttpRequestParser::Event::kRequest:
+        HoldBody();  // it is here: too late to refuse it, but it counts
         Dispatch();
         break;
       case HttpRequestParser::Event::kError:
@@ -240,8 +243,10 @@ void HttpConnection::Respond(HttpResponse response) {
   const size_t whole_size = response.body.size();
   compressible_ = response.compressible && (!whole || whole_size > kMinCompressed) &&
                   !HasHeader(response, "Content-Encoding");
-  if (compressible_ && PrefersGzip(request.HeaderList("Accept-Encoding"))) {
+  if (compressible_ && service_.gzips < service_.options.max_gzip &&
+      PrefersGzip(request.HeaderList("Accept-Encoding"))) {
     gzip_ = std::make_unique<GzipEncoder>();
+    ++service_.gzips;
   }
   if (request.method == "HEAD" || status_ == 204 || status_ == 304) {
     SendBodyless(response, whole);
@@ -276,7 +281,7 @@ void HttpConnection::StartBody(HttpResponse response, size_t whole_size, bool wh
     slice = response.body;
     body_failed_ = compressible_ = later_ = false;
     body_ended_ = true;
-    gzip_.reset();
+    DropGzip();
   }
   std::string framing;
   if (body_ended_ || (whole && gzip_ == nullptr)) {
@@ -388,14 +393,36 @@ void HttpConnection::OnDrained() {
   }
 }
 
+// Counts what the request's body holds. False when all bodies together hold too much.
+bool HttpConnection::HoldBody() {
+  if (state_ != State::kBody) return true;
+  const size_t now = parser_.request().body.size();
+  service_.body_bytes += now - held_body_;
+  held_body_ = now;
+  return service_.body_bytes <= service_.options.max_body_total;
+}
+
+void HttpConnection::DropGzip() {
+  if (gzip_ != nullptr) --service_.gzips;
+  gzip_.reset();
+}
+
+// Gives back what one request and its answer took: an idle connection is a small thing.
+void HttpConnection::Release() {
+  source_.reset();
+  DropGzip();
+  scratch_ = std::string();
+  if (input_.empty()) input_ = std::string();
+  service_.body_bytes -= std::exchange(held_body_, 0);
+}
+
 void HttpConnection::FinishResponse() {
   const HttpRequest& request = exchange_->request();
   service_.metrics.CountRequest(request.method, request.route, status_,
                                 service_.Now() - request_time_);
   exchange_->Detach();
   exchange_.reset();
-  source_.reset();
-  gzip_.reset();
+  Release();
   chunked_ = body_ended_ = body_failed_ = later_ = woken_ = false;
   match_ = {};
   if (!keep_alive_ || service_.draining || (input_ended_ && input_.empty())) {
@@ -449,14 +476,13 @@ void HttpConnection::OnClosed() {
     exchange->Detach();
     exchange->TellDisconnect();
   }
-  source_.reset();
-  gzip_.reset();
+  Release();
 }
 
 void HttpConnection::Cut(HttpCut reason) {
   if (state_ == State::kClosed) return;
   service_.metrics.CountCut(reason);
-  transport_.Close();
+  transport_.Reset();
 }
 
 void HttpConnection::Drain() {

@@ -29,6 +29,8 @@ struct HttpService {
   const HostRule& hosts;
   HttpMetrics& metrics;
   bool draining = false;
+  size_t body_bytes = 0;  // of all requests being read or handled
+  size_t gzips = 0;       // encoders in use
 
   Instant Now() { return options.now(); }
 };
@@ -86,6 +88,9 @@ class HttpConnection final : public HttpTransportEvents {
   void Wake();
   void Write(std::string bytes);
   void FinishResponse();
+  void Release();
+  void DropGzip();
+  bool HoldBody();
   void Linger();
   bool SlowReader(Instant now);
 
@@ -99,7 +104,8 @@ class HttpConnection final : public HttpTransportEvents {
   bool reading_ = true;
   bool input_ended_ = false;
   size_t requests_ = 0;
-  size_t lingered_ = 0;  // bytes thrown away while lingering
+  size_t held_body_ = 0;  // this connection's share of body_bytes
+  size_t lingered_ = 0;   // bytes thrown away while lingering
 
   // The request being answered.
   std::shared_ptr<Exchange> exchange_;

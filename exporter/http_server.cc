@@ -79,6 +79,7 @@ class HttpServer::Impl {
   absl::Status OpenAll(const std::string& text);
   void OnConnection(uv_stream_s* listener, int status);
   std::optional<HttpRejection> Refuses(const ClientKey& client) const;
+  void LogRefusal(const Address& peer);
   void Forget(Session& session);
   void MaybeStopped();
 
@@ -93,6 +94,7 @@ class HttpServer::Impl {
   std::unordered_map<Session*, std::unique_ptr<Session>> sessions_;
   std::map<ClientKey, size_t> clients_;
   std::unique_ptr<ExporterLoop::Ticker> sweep_;
+  Instant refusal_logged_;
   Instant cut_at_;  // end of the grace, while draining
   absl::AnyInvocable<void()> stopped_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
@@ -158,6 +160,16 @@ std::optional<HttpRejection> HttpServer::Impl::Refuses(const ClientKey& client) 
   return std::nullopt;
 }
 
+// At most a line every ten seconds; the counter has them all.
+void HttpServer::Impl::LogRefusal(const Address& peer) {
+  const Instant now = options_.now();
+  if (options_.log == nullptr) return;
+  if (refusal_logged_.stamped() && now - refusal_logged_ < Seconds(10)) return;
+  refusal_logged_ = now;
+  options_.log->Log(LogLevel::kWarn, "too many HTTP connections, refusing some",
+                    {{"client", peer.Host()}, {"open", std::to_string(sessions_.size())}});
+}
+
 void HttpServer::Impl::OnConnection(uv_stream_s* listener, int status) {
   if (status < 0) {
     metrics_.CountRejection(HttpRejection::kAccept);
@@ -172,6 +184,7 @@ void HttpServer::Impl::OnConnection(uv_stream_s* listener, int status) {
   session->client = KeyOf(*peer);
   if (const auto reason = Refuses(session->client)) {
     metrics_.CountRejection(*reason);
+    LogRefusal(*peer);
     session->socket.TryWrite(kBusy);
     return;  // the socket closes itself
   }

@@ -180,4 +180,10 @@ void HttpSocket::Close() {
   uv_close(box_->handle(), Box::OnClose);
 }
 
+void HttpSocket::Reset() {
+  if (box_ == nullptr || uv_is_closing(box_->handle())) return;
+  // Refused after ShutdownWrite: everything has been said then.
+  if (uv_tcp_close_reset(&box_->tcp, Box::OnClose) != 0) Close();
+}
+
 }  // namespace sonde

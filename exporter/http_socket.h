@@ -37,6 +37,7 @@ class HttpSocket final : public HttpTransport {
   void SetReading(bool on) override;
   void ShutdownWrite() override;
   void Close() override;
+  void Reset() override;
 
  private:
   struct Box;  // the handle and its requests; freed by the close callback

@@ -23,6 +23,9 @@ class HttpTransport {
   virtual void ShutdownWrite() = 0;
   // Drops the connection and what is pending. OnClosed follows, never from inside this call.
   virtual void Close() = 0;
+  // The same, but so that the peer sees a broken connection instead of an orderly end, and the
+  // kernel forgets what it had not sent yet.
+  virtual void Reset() = 0;
 };
 
 class HttpTransportEvents {
@@ -31,7 +34,7 @@ class HttpTransportEvents {
   virtual void OnBytes(std::string_view bytes) = 0;
   virtual void OnEnd() = 0;  // the peer's FIN; once
   virtual void OnDrained() = 0;
-  // The last event: after Close, or after an error of the connection.
+  // The last event: after Close or Reset, or after an error of the connection.
   virtual void OnClosed() = 0;
 };
 

@@ -27,6 +27,7 @@ class FakeTransport final : public HttpTransport {
   void SetReading(bool on) override { reading = on; }
   void ShutdownWrite() override { shut = true; }
   void Close() override { closing = true; }
+  void Reset() override { closing = reset = true; }
 
   std::string queue;
   std::string seen;  // what the client has
@@ -35,6 +36,7 @@ class FakeTransport final : public HttpTransport {
   bool reading = true;
   bool shut = false;
   bool closing = false;
+  bool reset = false;
 };
 
 struct Unzipped {
@@ -625,7 +627,45 @@ TEST_F(HttpConnectionTest, ABrokenBodyIsNeverPassedOffAsWhole) {
   EXPECT_THAT(late, StartsWith("HTTP/1.1 200 "));
   EXPECT_THAT(late, Not(HasSubstr("\r\n0\r\n")));
   EXPECT_TRUE(transport_->closing);
+  EXPECT_TRUE(transport_->reset);  // an orderly end would pass for the end of the body
   EXPECT_FALSE(transport_->shut);
+}
+
+TEST_F(HttpConnectionTest, AllBodiesTogetherAreBounded) {
+  options_.max_body_total = 150;
+  const std::string head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n";
+  FakeTransport other_transport;
+  HttpConnection other(service_, other_transport, Address());
+  other.OnBytes(head + std::string(90, 'x'));
+  EXPECT_EQ(service_.body_bytes, 90u);
+  Send(head + std::string(61, 'x'));
+  EXPECT_THAT(transport_->queue, StartsWith("HTTP/1.1 503 "));
+  DeliverAll();
+  EXPECT_EQ(service_.body_bytes, 90u);
+  other.OnClosed();
+  EXPECT_EQ(service_.body_bytes, 0u);
+  EXPECT_THAT(AskAnew(head + std::string(100, 'x')), StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(service_.body_bytes, 0u);
+}
+
+TEST_F(HttpConnectionTest, CompressionIsRationed) {
+  options_.max_gzip = 1;
+  const std::string gzip =
+      "GET /stream HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n";
+  total_ = 10'000'000;
+  FakeTransport other_transport;
+  HttpConnection other(service_, other_transport, Address());
+  other.OnBytes(gzip);
+  EXPECT_THAT(other_transport.queue, HasSubstr("Content-Encoding: gzip"));
+  made_ = 0;
+  const std::string plain = Ask(gzip);
+  EXPECT_THAT(plain, Not(HasSubstr("Content-Encoding")));
+  EXPECT_EQ(Unchunk(BodyOf(plain)).size(), total_);
+  other.OnClosed();
+  EXPECT_EQ(service_.gzips, 0u);
+  made_ = 0;
+  EXPECT_THAT(Ask(gzip), HasSubstr("Content-Encoding: gzip"));
+  EXPECT_EQ(service_.gzips, 0u);
 }
 
 TEST_F(HttpConnectionTest, ASourceThatOnlySaysMoreDoesNotHoldTheLoop) {

@@ -121,6 +121,17 @@ class Lines final : public BodySource {
   std::atomic<int>* alive_;
 };
 
+class Broken final : public BodySource {
+ public:
+  BodyStep Next(std::string& chunk) override {
+    chunk.append(kBodyChunk, 'x');
+    return ++chunks_ == 20 ? BodyStep::kFail : BodyStep::kMore;
+  }
+
+ private:
+  int chunks_ = 0;
+};
+
 class HttpServerTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -144,6 +155,9 @@ class HttpServerTest : public testing::Test {
           const auto size = std::stoul(request.QueryParam("size").value_or("0"));
           return HttpResponse::Stream("text/plain",
                                       std::make_unique<Lines>(size, &made_, &sources_));
+        }));
+    Add(router, {}, "/broken", AnswerAtOnce([](const HttpRequest&) {
+          return HttpResponse::Stream("text/plain", std::make_unique<Broken>());
         }));
     Add(router, {}, "/worker", [this](const HttpRequest&, ResponseHandle handle) {
       auto shared = std::make_shared<ResponseHandle>(std::move(handle));
@@ -425,6 +439,15 @@ TEST_F(HttpServerTest, AHandlerIsToldOfAClientThatCloses) {
   client.FinishSending();
   left_.get_future().wait();
   EXPECT_THAT(client.ReadAll(), StartsWith("HTTP/1.1 500 "));  // the dropped handle's word
+}
+
+TEST_F(HttpServerTest, ABrokenBodyEndedByTheConnectionIsAnErrorToItsReader) {
+  ASSERT_TRUE(Start().ok());
+  Client client(bound_[0]);
+  ASSERT_TRUE(client.Send("GET /broken HTTP/1.0\r\n\r\n"));
+  client.ReadAll();
+  EXPECT_TRUE(client.failed());
+  EXPECT_THAT(Metrics(), HasSubstr("cut_total{reason=\"broken_body\"} 1"));
 }
 
 TEST_F(HttpServerTest, AClientThatResetsAStreamFreesIt) {
