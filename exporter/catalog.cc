@@ -28,8 +28,8 @@ std::string RenderText(const Text& text, const Task& task) {
     const bool repeated =
         std::any_of(text.labels.begin(), text.labels.begin() + static_cast<ptrdiff_t>(i),
                     [&name = name](const auto& label) { return label.first == name; });
-    if (!repeated && IsLegalLabelName(name) && !IsTaskLabel(task, name))
-      AppendLabel(&out, name, value);
+    const bool legal = IsLegalLabelName(name) && !name.starts_with("__");
+    if (legal && !repeated && !IsTaskLabel(task, name)) AppendLabel(&out, name, value);
   }
   return out;
 }

@@ -127,6 +127,7 @@ TEST(Catalog, TextsAreRenderedWithoutTheTasksOwnLabels) {
          {"version", "a\"b"},
          {"name", "clash"},
          {"0bad", "x"},
+         {"__name__", "x"},
          {"version", "twice"},
          {"z", ""}}}});
   const CatalogEntry* entry = catalog.Find(upsert.task->id);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
@@ -293,6 +295,23 @@ TEST(MetricsPage, ATaskRemovedDuringAScrapeStaysInIt) {
   while (page.Next(whole) == BodyStep::kMore) {}
   EXPECT_EQ(whole, before);
   EXPECT_EQ(RenderPage(catalog.Snapshot(), Format::kText), "");
+}
+
+// docs/metrics.md names every family, of the page and of the fact table.
+TEST(MetricsPage, EveryFamilyIsDocumented) {
+  std::ifstream file("docs/metrics.md");
+  const std::string docs{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  ASSERT_FALSE(docs.empty());
+  std::set<std::string> families;
+  for (const std::string& line : Lines(RenderSample(Format::kText))) {
+    if (line.rfind("# TYPE ", 0) == 0) families.insert(line.substr(7, line.find(' ', 7) - 7));
+  }
+  for (const FactInfo& info : Facts()) {
+    if (info.shown != Shown::kProbe) families.insert(std::string(info.family));
+  }
+  for (const TextFamilyInfo& info : TextFamilies()) families.insert(std::string(info.name));
+  EXPECT_GT(families.size(), 50u);
+  for (const std::string& family : families) EXPECT_THAT(docs, HasSubstr("`" + family + "`"));
 }
 
 // What a parser would refuse: a family in two pieces, a series twice, a sample without its head.
