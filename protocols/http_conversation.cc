@@ -87,19 +87,14 @@ std::string_view HttpConversation::CurrentMethod() const {
 
 Step HttpConversation::Start(Instant) {
   if (!module_.refusal.empty()) {
-    Find(Outcome::kProberConfig, module_.refusal);
+    Find(Outcome::kProberConfig, {module_.refusal});
     if (module_.refused_before_resolving) return Step::Fail(found_);
   } else if (module_.names_files) {
     RenderFirst();
   }
   // A request that cannot be made is found out after resolving (blackbox_contract 7.3), so that
   // the facts of the address are there all the same.
-  if (!module_.host.empty()) {
-    MakeDetour().server_name = LogicalHost(module_.host);
-    PlanLeg(target_.url, detour_->server_name);
-  } else {
-    PlanLeg(target_.url, target_.url.host);
-  }
+  PlanLeg(target_.url, target_.server_name);
   return Step::Open(plan_);
 }
 
@@ -110,7 +105,7 @@ void HttpConversation::RenderFirst() {
   hop.host = HostHeaderOf(module_, target_.url);
   HttpRequestError error;
   if (RenderHttpRequest(module_, hop, context_.files, &MakeDetour().NextRequest(), &error)) return;
-  Find(Outcome::kProberConfig, std::move(error.text));
+  Find(Outcome::kProberConfig, {error.text});
   no_credentials_ = !error.body;
 }
 
@@ -153,15 +148,19 @@ Step HttpConversation::OnLegFailed(const Leg& leg, Outcome outcome, Instant at) 
   const bool ours = outcome == Outcome::kProberConfig || outcome == Outcome::kProberPolicy;
   if (leg.resolved && phase != Phase::kDns && !ours) attempted_ = true;
   found_ = Outcome::kOk;
-  detail_.clear();
-  Find(outcome, std::string(leg.detail));
+  if (detail_) detail_.Clear();
+  Find(outcome, {leg.detail});
   return Step::Fail(outcome);
 }
 
-void HttpConversation::Find(Outcome outcome, std::string detail) {
+void HttpConversation::Find(Outcome outcome, std::initializer_list<std::string_view> detail) {
   if (found_ != Outcome::kOk) return;
   found_ = outcome;
-  detail_ = std::move(detail);
+  for (const std::string_view piece : detail) {
+    if (piece.empty()) continue;
+    if (!detail_) detail_ = context_.buffers.Take();
+    detail_.Append(piece);
+  }
 }
 
 // ---- the head -----------------------------------------------------------------------------------
@@ -278,10 +277,12 @@ bool HttpConversation::HeaderRulesHold() {
       return !matched;
     });
     if (present ? matched == must_match : rule.allow_missing) return true;
-    Find(Outcome::kValidationHeader, "header '" + rule.name + "' " +
-                                         (!present     ? "is missing"
-                                          : must_match ? "does not match " + rule.regex->pattern()
-                                                       : "matches " + rule.regex->pattern()));
+    Find(Outcome::kValidationHeader,
+         {"header '", rule.name, "' ",
+          !present     ? "is missing"
+          : must_match ? "does not match "
+                       : "matches ",
+          present ? std::string_view(rule.regex->pattern()) : std::string_view()});
     return false;
   };
   for (const HttpHeaderRule& rule : module_.header_matches) {
@@ -301,9 +302,12 @@ void HttpConversation::JudgeHead() {
   until_close_ = !sized && !(parser_.flags & F_CHUNKED);
   if (!StatusIsGood()) {
     if (unfollowed_ && module_.follow_redirects) {
-      Find(Outcome::kValidationRedirect, "stopped after 10 redirects");
+      Find(Outcome::kValidationRedirect, {"stopped after 10 redirects"});
     }
-    Find(Outcome::kValidationStatus, "status " + std::to_string(status_) + " is not expected");
+    const char digits[] = {static_cast<char>('0' + status_ / 100),
+                           static_cast<char>('0' + status_ / 10 % 10),
+                           static_cast<char>('0' + status_ % 10)};
+    Find(Outcome::kValidationStatus, {"status ", {digits, 3}, " is not expected"});
   }
   if (found_ == Outcome::kOk && module_.has_header_rules()) rules_failed_ = !HeaderRulesHold();
   HttpBody::Options options;
@@ -312,10 +316,10 @@ void HttpConversation::JudgeHead() {
   options.keep = found_ == Outcome::kOk && (module_.has_body_rules() || target_.has_body_rules());
   body_.Begin(options);
   if (unfollowed_ && module_.compression == Compression::kGzip) {
-    Find(Outcome::kBodyEncoding, "the body of a redirect that is not followed is not read");
+    Find(Outcome::kBodyEncoding, {"the body of a redirect that is not followed is not read"});
   }
   if (module_.compression == Compression::kUnknown) {
-    Find(Outcome::kProberConfig, "the module's compression is unknown");
+    Find(Outcome::kProberConfig, {"the module's compression is unknown"});
   }
 }
 
@@ -332,11 +336,11 @@ Step HttpConversation::EndBody(Instant at) {
 }
 
 bool HttpConversation::BodyRulesHold() {
-  const auto fail = [&](std::string text) {
-    Find(Outcome::kValidationBody, std::move(text));
+  const auto fail = [&](std::string_view what, std::string_view rule) {
+    Find(Outcome::kValidationBody, {"the body ", what, rule});
     return false;
   };
-  if (unfollowed_) return fail("the body of a redirect that is not followed is not read");
+  if (unfollowed_) return fail("of a redirect that is not followed is not read", "");
   const std::string_view body = body_.kept();
   const auto matches = [&](const RegexList& list, bool wanted) -> const Regex* {
     for (const auto& regex : list) {
@@ -346,12 +350,12 @@ bool HttpConversation::BodyRulesHold() {
   };
   const Regex* bad = matches(module_.body_matches, false);
   if (!bad) bad = matches(target_.body_not_matches, false);
-  if (bad) return fail("the body matches " + bad->pattern());
+  if (bad) return fail("matches ", bad->pattern());
   bad = matches(module_.body_not_matches, true);
   if (!bad) bad = matches(target_.body_matches, true);
-  if (bad) return fail("the body does not match " + bad->pattern());
+  if (bad) return fail("does not match ", bad->pattern());
   for (const std::string& text : target_.body_contains) {
-    if (body.find(text) == std::string_view::npos) return fail("the body does not contain " + text);
+    if (body.find(text) == std::string_view::npos) return fail("does not contain ", text);
   }
   return true;
 }
@@ -361,11 +365,11 @@ void HttpConversation::JudgeVersionAndTls() {
                                                                 : HttpModule::Version::k11);
   if (module_.limits_versions && !(module_.valid_versions & version)) {
     Find(Outcome::kValidationVersion,
-         std::string("HTTP/1.") + (minor_version_ == 0 ? "0" : "1") + " is not expected");
+         {"HTTP/1.", minor_version_ == 0 ? "0" : "1", " is not expected"});
   }
   if (CurrentUrl().secure() ? module_.fail_if_ssl : module_.fail_if_not_ssl) {
     Find(Outcome::kValidationTls,
-         CurrentUrl().secure() ? "the answer came over TLS" : "the answer came without TLS");
+         {"the answer came ", CurrentUrl().secure() ? "over TLS" : "without TLS"});
   }
 }
 
@@ -377,7 +381,7 @@ Step HttpConversation::Verdict(Instant at) {
 
 // The answer cannot be read to its end.
 Step HttpConversation::Broken(Outcome outcome, std::string_view detail, Instant at) {
-  Find(outcome, std::string(detail));
+  Find(outcome, {detail});
   // Rules about a body that could not be read have failed.
   if (body_.keeps()) rules_failed_ = true;
   return Verdict(at);

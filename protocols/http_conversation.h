@@ -5,6 +5,7 @@
 #include <llhttp.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -71,7 +72,7 @@ class HttpConversation final : public Conversation {
   bool IsRedirect(std::string_view location) const;
   Step Redirect(std::string_view location, Instant at);
   Step Follow(Url next, bool absolute, Instant at);
-  Step BadRedirect(std::string text, Instant at);
+  Step BadRedirect(std::string_view why, Instant at);
   void ForgetAnswer();
 
   // The body and the verdict.
@@ -80,8 +81,8 @@ class HttpConversation final : public Conversation {
   void JudgeVersionAndTls();
   Step Verdict(Instant at);
   Step Broken(Outcome outcome, std::string_view detail, Instant at);
-  // The first thing wrong is the outcome.
-  void Find(Outcome outcome, std::string detail);
+  // The first thing wrong is the outcome; the pieces of its detail are joined.
+  void Find(Outcome outcome, std::initializer_list<std::string_view> detail);
 
   // Report.
   void SetPhases(ProbeResult& result, Instant end) const;
@@ -120,7 +121,7 @@ class HttpConversation final : public Conversation {
   bool rules_failed_ = false;    // probe_failed_due_to_regex
   bool no_credentials_ = false;  // their file is missing: the request counts as attempted
 
-  std::string detail_;
+  Buffer detail_;  // of the pool: failing costs no more than passing
   std::unique_ptr<Detour> detour_;
 };
 

@@ -32,7 +32,4 @@ struct HttpConversation::Detour {
   }
 };
 
-// "Shop.Example:8443" -> "shop.example"; the name that credentials and cookies belong to.
-std::string LogicalHost(std::string_view host_header);
-
 }  // namespace sonde

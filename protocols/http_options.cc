@@ -563,6 +563,7 @@ std::shared_ptr<HttpTarget> ParseHttpTarget(std::string_view target, Mark mark,
   }
   plan->destination = DestinationOf(plan->url.host, plan->url.port);
   plan->needs_handshake = plan->url.secure();
+  plan->server_name = module.host.empty() ? plan->url.host : LogicalHost(module.host);
   if (!module.names_files && module.refusal.empty()) {
     HttpHop hop;
     hop.method = module.method;

@@ -90,6 +90,8 @@ struct HttpModule final : Module {
 
 struct HttpTarget final : TargetPlan {
   Url url;
+  std::string
+      server_name;      // for TLS, unless tls_config names one: the Host header's, else the URL's
   std::string request;  // the whole first request; empty when the module names files
   // The task's own `expect`.
   bool expects_status = false;

@@ -12,16 +12,6 @@ bool KeepsMethod(unsigned status) { return status == 307 || status == 308; }
 
 }  // namespace
 
-std::string LogicalHost(std::string_view host_header) {
-  if (!host_header.empty() && host_header[0] == '[') {
-    const size_t end = host_header.find(']');
-    return LowerCase(host_header.substr(1, end == std::string_view::npos ? end : end - 1));
-  }
-  const size_t colon = host_header.rfind(':');
-  const bool port = colon != std::string_view::npos && host_header.find(':') == colon;
-  return LowerCase(port ? host_header.substr(0, colon) : host_header);
-}
-
 bool HttpConversation::IsRedirect(std::string_view location) const {
   if (location.empty()) return false;
   if (KeepsMethod(status_)) return module_.body_file.empty();  // a file is not sent twice
@@ -37,15 +27,13 @@ Step HttpConversation::Redirect(std::string_view location, Instant at) {
   }
   bool absolute = false;
   absl::StatusOr<Url> next = CurrentUrl().Resolve(location, &absolute);
-  if (!next.ok()) {
-    return BadRedirect("Location leads nowhere: " + std::string(next.status().message()), at);
-  }
+  if (!next.ok()) { return BadRedirect(std::string(next.status().message()), at); }
   return Follow(*std::move(next), absolute, at);
 }
 
-Step HttpConversation::BadRedirect(std::string text, Instant at) {
+Step HttpConversation::BadRedirect(std::string_view why, Instant at) {
   ForgetAnswer();
-  Find(Outcome::kValidationRedirect, std::move(text));
+  Find(Outcome::kValidationRedirect, {"Location leads nowhere: ", why});
   return Verdict(at);
 }
 
@@ -56,7 +44,7 @@ Step HttpConversation::Follow(Url next, bool absolute, Instant at) {
   if (!detour.moved) {
     detour.method = module_.method;
     detour.host = std::string(HostHeaderOf(module_, target_.url));
-    detour.server_name = module_.host.empty() ? target_.url.host : LogicalHost(module_.host);
+    detour.server_name = target_.server_name;
   }
   const std::string logical = LogicalHost(detour.host);
   fields_.ForEach("set-cookie", [&](std::string_view cookie) {
@@ -90,7 +78,7 @@ Step HttpConversation::Follow(Url next, bool absolute, Instant at) {
   ForgetAnswer();
   HttpRequestError error;
   if (!RenderHttpRequest(module_, hop, context_.files, &detour.NextRequest(), &error)) {
-    Find(Outcome::kProberConfig, std::move(error.text));
+    Find(Outcome::kProberConfig, {error.text});
     return Verdict(at);
   }
   PlanLeg(detour.url, detour.server_name);

@@ -64,7 +64,7 @@ void HttpConversation::SetFacts(FactSet& facts) const {
 void HttpConversation::SetEvidence(Evidence& evidence) const {
   evidence.peer = times_.peer();
   if (detour_ && detour_->moved) evidence.url = detour_->url.Text();
-  evidence.detail = detail_;
+  evidence.detail = detail_.text();
   const std::string_view shown = evidence_.text();
   evidence.head = shown.substr(0, std::min<size_t>(head_shown_, shown.size()));
   evidence.body = shown.substr(evidence.head.size());

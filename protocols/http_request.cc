@@ -178,6 +178,16 @@ std::string_view HostHeaderOf(const HttpModule& module, const Url& url) {
   return module.host.empty() ? std::string_view(url.authority) : std::string_view(module.host);
 }
 
+std::string LogicalHost(std::string_view host_header) {
+  if (!host_header.empty() && host_header[0] == '[') {
+    const size_t end = host_header.find(']');
+    return LowerCase(host_header.substr(1, end == std::string_view::npos ? end : end - 1));
+  }
+  const size_t colon = host_header.rfind(':');
+  const bool port = colon != std::string_view::npos && host_header.find(':') == colon;
+  return LowerCase(port ? host_header.substr(0, colon) : host_header);
+}
+
 std::string EncodeBase64(std::string_view text) {
   constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;

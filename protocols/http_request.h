@@ -35,6 +35,9 @@ bool RenderHttpRequest(const HttpModule& module, const HttpHop& hop, const Files
 // The Host header of a first request: the module's own, else the URL's authority.
 std::string_view HostHeaderOf(const HttpModule& module, const Url& url);
 
+// "Shop.Example:8443" -> "shop.example"; the name that credentials and cookies belong to.
+std::string LogicalHost(std::string_view host_header);
+
 std::string EncodeBase64(std::string_view text);
 
 }  // namespace sonde
