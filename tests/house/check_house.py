@@ -24,7 +24,7 @@ ARROWS = {
 MAY_KNOW_ALL = ("bench", "tests")
 
 # Room -> system headers it never includes (patterns).
-UV, TLS, SOCKETS = r"uv\.h", r"openssl/(ssl|bio)\.h", r"(sys/socket|netinet/.*|netdb)\.h"
+UV, TLS, SOCKETS = r"uv\.h", r"openssl/(ssl|bio)\.h", r"(sys/socket|netinet/.*)\.h"
 THREADS = r"(thread|mutex|future|condition_variable)"
 SQL = r"(sqlite3|libpq-fe|soci/.*)\.h"
 STRANGERS = {
