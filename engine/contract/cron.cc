@@ -342,6 +342,70 @@ std::optional<int64_t> CronExpression::NextAfter(int64_t unix_second) const {
   return std::nullopt;
 }
 
+// Matching seconds of a day before `second`.
+uint64_t CronExpression::CountSecondsOfDayBefore(int64_t second) const {
+  const auto below = [](uint64_t mask, int64_t bit) {
+    return static_cast<uint64_t>(std::popcount(mask & ((uint64_t{1} << bit) - 1)));
+  };
+  const uint64_t in_minute = static_cast<uint64_t>(std::popcount(seconds_));
+  const uint64_t in_hour = in_minute * static_cast<uint64_t>(std::popcount(minutes_));
+  const int64_t hour = second / 3600, minute = second / 60 % 60;
+  uint64_t count = below(hours_, hour) * in_hour;
+  if (((hours_ >> hour) & 1) == 0) return count;
+  count += below(minutes_, minute) * in_minute;
+  if (((minutes_ >> minute) & 1) == 0) return count;
+  return count + below(seconds_, second % 60);
+}
+
+// Matching days in [from, to), in days since 1970-01-01.
+uint64_t CronExpression::CountDays(int64_t from, int64_t to) const {
+  const absl::CivilDay epoch(1970, 1, 1), end = epoch + to;
+  uint64_t count = 0;
+  absl::CivilDay day = epoch + from;
+  for (absl::CivilMonth month(day); day < end; ++month, day = absl::CivilDay(month)) {
+    if (((months_ >> month.month()) & 1) == 0) continue;
+    uint64_t days = DaysOfMonth(month.year(), month.month()) & (~uint64_t{0} << day.day());
+    if (absl::CivilMonth(end) == month) days &= (uint64_t{1} << end.day()) - 1;
+    count += static_cast<uint64_t>(std::popcount(days));
+  }
+  return count;
+}
+
+// Matching wall times in [from, to).
+uint64_t CronExpression::CountCivil(int64_t from, int64_t to) const {
+  if (from >= to) return 0;
+  const int64_t first = FloorDiv(from, kDay), last = FloorDiv(to, kDay);
+  const uint64_t in_day = static_cast<uint64_t>(std::popcount(hours_)) *
+                          static_cast<uint64_t>(std::popcount(minutes_)) *
+                          static_cast<uint64_t>(std::popcount(seconds_));
+  uint64_t count = CountDays(first, last) * in_day;
+  if (NextDay(last) == last) count += CountSecondsOfDayBefore(to - last * kDay);
+  if (NextDay(first) == first) count -= CountSecondsOfDayBefore(from - first * kDay);
+  return count;
+}
+
+uint64_t CronExpression::CountBetween(int64_t after, int64_t until) const {
+  if (never_) return 0;
+  const int64_t end = std::min(until, kLastSecond) + 1;
+  uint64_t count = 0;
+  for (int64_t time = std::max(after, kFirstSecond) + 1; time < end;) {
+    const Segment segment = SegmentAt(time);
+    const int64_t stop = std::min(segment.end, end);
+    int64_t civil = time + segment.offset;
+    if (time == segment.begin && segment.offset > segment.offset_before) {
+      // Skipped wall times run here, together with a slot that stands here anyway.
+      const std::optional<int64_t> skipped = NextCivil(time + segment.offset_before);
+      if (skipped && *skipped < civil && NextCivil(civil) != civil) ++count;
+    }
+    if (!every_hour_ && segment.offset < segment.offset_before) {
+      civil = std::max(civil, segment.begin + segment.offset_before);
+    }
+    count += CountCivil(civil, stop + segment.offset);
+    time = std::max(time + 1, stop);
+  }
+  return count;
+}
+
 Duration CronExpression::ShortestGap() const {
   constexpr Duration kRarely = Hours(24 * 366);
   if (never_) return kRarely;

@@ -101,21 +101,14 @@ std::optional<WallTime> Schedule::NextAfter(uint64_t task_id, WallTime after) co
 uint64_t Schedule::CountBetween(uint64_t task_id, WallTime after, WallTime until,
                                 uint64_t limit) const {
   if (until <= after) return 0;
-  uint64_t count = 0;
-  if (cron_ == nullptr) {
-    const int64_t phase = PhaseWithin(task_id, interval_);
-    const int64_t first = FloorDiv(std::max(after.ns, kEarliest) - phase, interval_.ns);
-    const int64_t last = FloorDiv(std::max(until.ns, kEarliest) - phase, interval_.ns);
-    count = static_cast<uint64_t>(last - first);
-    return std::min(count, limit);
-  }
-  while (count < limit) {
-    const std::optional<WallTime> next = NextAfter(task_id, after);
-    if (!next || *next > until) break;
-    after = *next;
-    ++count;
-  }
-  return count;
+  const int64_t from = std::max(after.ns, kEarliest), to = std::max(until.ns, kEarliest);
+  // A slot is unit * n + phase, for every n or for those the expression matches.
+  const int64_t unit = cron_ ? Seconds(1).ns : interval_.ns;
+  const int64_t phase = PhaseWithin(task_id, cron_ ? spread_ : interval_);
+  const int64_t first = FloorDiv(from - phase, unit), last = FloorDiv(to - phase, unit);
+  const uint64_t count =
+      cron_ ? cron_->CountBetween(first, last) : static_cast<uint64_t>(last - first);
+  return std::min(count, limit);
 }
 
 std::string Schedule::ToString() const {

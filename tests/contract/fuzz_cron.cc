@@ -34,12 +34,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Require(again.ok() && *again == *schedule && again->ToString() == schedule->ToString());
   }
   Require(schedule->TypicalInterval() > Duration{});
-  WallTime at{Hours(24 * 365 * 56).ns};
+  const WallTime start{Hours(24 * 365 * 56).ns};
+  WallTime at = start;
   for (int i = 0; i < 20; ++i) {
     const std::optional<WallTime> next = schedule->NextAfter(size, at);
     if (!next) break;
     Require(*next > at && schedule->NextAfter(size, *next - Duration{1}) == next);
     at = *next;
+    Require(schedule->CountBetween(size, start, at, 99) == static_cast<uint64_t>(i) + 1);
   }
   return 0;
 }
