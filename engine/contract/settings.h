@@ -19,7 +19,7 @@ struct EngineSettings {
 
   unsigned shards = 0;  // 0: one per core
   size_t max_in_flight = 8000;
-  size_t max_handshakes = 256;  // TLS handshakes in progress; 0: unlimited
+  size_t max_handshakes = 2000;  // TLS handshakes in progress; 0: unlimited
   PerDestination per_destination;
   size_t max_descriptors = 0;                // 0: what RLIMIT_NOFILE allows
   int64_t body_memory = int64_t{256} << 20;  // bytes of bodies kept by all probes

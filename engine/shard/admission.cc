@@ -6,20 +6,20 @@ namespace sonde {
 
 Destination* Destinations::Take(std::string_view name, const ShardLimits& limits, Instant now) {
   if (limits.destination_in_flight == 0 && limits.destination_rate <= 0) return nullptr;
-  if (const auto found = by_name_.find(name); found != by_name_.end()) return found->second.get();
-  auto made = std::make_unique<Destination>();
-  made->name = name;
-  made->refilled = now;
-  Destination* destination = made.get();
-  by_name_.emplace(destination->name, std::move(made));
-  return destination;
+  auto found = by_name_.find(name);
+  if (found == by_name_.end()) {
+    auto made = std::make_unique<Destination>();
+    made->name = name;
+    made->refilled = now;
+    const std::string_view key = made->name;
+    found = by_name_.emplace(key, std::move(made)).first;
+  }
+  ++found->second->users;
+  return found->second.get();
 }
 
-bool Destinations::Release(Destination& destination, const ShardLimits& limits, Instant now) {
-  if (destination.in_flight > 0 || !destination.queue.empty() || destination.ready ||
-      destination.armed()) {
-    return true;
-  }
+bool Destinations::Forget(Destination& destination, const ShardLimits& limits, Instant now) {
+  if (destination.users > 0 || destination.ready || destination.armed()) return true;
   if (limits.destination_rate > 0) {
     Refill(destination, limits, now);
     if (destination.tokens < 1) return false;

@@ -30,8 +30,9 @@ struct Destination : TimerNode {
   static constexpr uint8_t kTag = 1;
   Destination() : TimerNode(kTag) {}
   std::string name;
-  size_t in_flight = 0;
-  double tokens = 1;  // of the rate; at most one second's worth, at least one
+  size_t users = 0;      // tasks that wait, for whatever reason, or run
+  size_t in_flight = 0;  // of them those that run
+  double tokens = 1;     // of the rate; at most one second's worth, at least one
   Instant refilled;
   bool ready = false;  // stands in the shard's list of destinations to look at again
   StartQueue queue;
@@ -40,11 +41,11 @@ struct Destination : TimerNode {
 // Destinations by name; only used when a per-destination limit is set.
 class Destinations {
  public:
-  // Null when no limit is set.
+  // The destination, with one more user (who waits or runs); null when no limit is set.
   Destination* Take(std::string_view name, const ShardLimits& limits, Instant now);
-  // Forgets it when nobody runs or waits there. False: its rate still owes time, ask again at
-  // NextToken (a bucket that is not full must not be forgotten with its debt).
-  bool Release(Destination& destination, const ShardLimits& limits, Instant now);
+  // Forgets it when it has no user. False: its rate still owes time, ask again at NextToken (a
+  // bucket that is not full must not be forgotten with its debt).
+  bool Forget(Destination& destination, const ShardLimits& limits, Instant now);
 
   // What keeps a run from starting at `now`; nullopt: nothing (then Start it).
   static std::optional<BlockReason> Blocked(Destination& destination, const ShardLimits& limits,

@@ -264,7 +264,8 @@ void Shard::StartWaiting(Instant now) {
     ready_destinations_.pop_back();
     StartFrom(destination->queue, now);
     destination->ready = false;
-    Release(destination, now);
+    if (starts_left_ <= 0 && !destination->queue.empty()) LookAgain(*destination);
+    Forget(*destination, now);
   }
 }
 
@@ -272,9 +273,17 @@ void Shard::LookAgain(Destination& destination) {
   if (!std::exchange(destination.ready, true)) ready_destinations_.push_back(&destination);
 }
 
-void Shard::Release(Destination* destination, Instant now) {
-  if (destination && !destinations_.Release(*destination, limits_, now)) {
-    wheel_.Arm(*destination, Destinations::NextToken(*destination, limits_));
+// The entry neither waits nor runs any more.
+void Shard::Release(Entry& entry, Instant now) {
+  Destination* destination = std::exchange(entry.destination, nullptr);
+  if (!destination) return;
+  --destination->users;
+  Forget(*destination, now);
+}
+
+void Shard::Forget(Destination& destination, Instant now) {
+  if (!destinations_.Forget(destination, limits_, now)) {
+    wheel_.Arm(destination, Destinations::NextToken(destination, limits_));
   }
 }
 
@@ -334,10 +343,10 @@ void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at)
   counters_.outcomes[static_cast<size_t>(outcome)].Add();
   if (passed && spoiled) counters_.latencies_unrecorded.Add();
   entry.running = false;
-  if (Destination* destination = std::exchange(entry.destination, nullptr)) {
-    --destination->in_flight;
-    if (!destination->queue.empty()) LookAgain(*destination);
-    Release(destination, at);
+  if (entry.destination) {
+    --entry.destination->in_flight;
+    if (!entry.destination->queue.empty()) LookAgain(*entry.destination);
+    Release(entry, at);
   }
   if (entry.now_run) {
     AnswerNowRun(entry);
@@ -375,7 +384,7 @@ void Shard::Halt(Entry& entry, Instant at) {
   wheel_.Cancel(entry);
   StopWaiting(entry);
   if (entry.running) probes_.Cancel(entry.slot, Outcome::kProberCancelled, at);
-  Release(std::exchange(entry.destination, nullptr), at);
+  Release(entry, at);
 }
 
 void Shard::Apply(TaskDelta::Upsert upsert) {

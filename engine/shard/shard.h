@@ -96,7 +96,8 @@ class Shard final : private ProbeTable::Owner {
   void StartWaiting(Instant now);
   void StartFrom(StartQueue& queue, Instant now);
   void LookAgain(Destination& destination);
-  void Release(Destination* destination, Instant now);
+  void Release(Entry& entry, Instant now);
+  void Forget(Destination& destination, Instant now);
   void Halt(Entry& entry, Instant at);
   void EndNowRun(Entry& entry, Outcome outcome, Instant at);
 

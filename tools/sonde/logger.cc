@@ -52,9 +52,11 @@ void AppendJson(std::string& out, std::string_view key, std::string_view value) 
 
 using Append = void (*)(std::string&, std::string_view, std::string_view);
 
-std::string Fields(Append append, std::string_view message,
+// The levels' names are ours: spdlog would say "warning".
+std::string Fields(Append append, LogLevel level, std::string_view message,
                    std::initializer_list<LogField> fields) {
   std::string out;
+  append(out, "level", kLevels[static_cast<size_t>(level)].name);
   append(out, "msg", message);
   for (const auto& [key, value] : fields) append(out, key, value);
   return out;
@@ -67,9 +69,9 @@ class SpdLogger : public Logger {
     logger_ = std::make_shared<spdlog::async_logger>(
         "sonde", std::make_shared<spdlog::sinks::stderr_sink_mt>(), pool_,
         spdlog::async_overflow_policy::overrun_oldest);
-    logger_->set_pattern(json ? R"({"ts":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})"
-                              : "ts=%Y-%m-%dT%H:%M:%S.%eZ level=%l %v",
-                         spdlog::pattern_time_type::utc);
+    logger_->set_pattern(
+        json ? R"({"ts":"%Y-%m-%dT%H:%M:%S.%eZ",%v})" : "ts=%Y-%m-%dT%H:%M:%S.%eZ %v",
+        spdlog::pattern_time_type::utc);
     logger_->set_level(spdlog::level::trace);
     logger_->flush_on(spdlog::level::info);
   }
@@ -79,7 +81,7 @@ class SpdLogger : public Logger {
   void Log(LogLevel level, std::string_view message,
            std::initializer_list<LogField> fields) override {
     if (!Enabled(level)) return;
-    const std::string text = Fields(append_, message, fields);
+    const std::string text = Fields(append_, level, message, fields);
     logger_->log(kLevels[static_cast<size_t>(level)].spd, spdlog::string_view_t(text));
   }
 
@@ -92,12 +94,14 @@ class SpdLogger : public Logger {
 
 }  // namespace
 
-std::string LogfmtFields(std::string_view message, std::initializer_list<LogField> fields) {
-  return Fields(AppendLogfmt, message, fields);
+std::string LogfmtFields(LogLevel level, std::string_view message,
+                         std::initializer_list<LogField> fields) {
+  return Fields(AppendLogfmt, level, message, fields);
 }
 
-std::string JsonFields(std::string_view message, std::initializer_list<LogField> fields) {
-  return Fields(AppendJson, message, fields);
+std::string JsonFields(LogLevel level, std::string_view message,
+                       std::initializer_list<LogField> fields) {
+  return Fields(AppendJson, level, message, fields);
 }
 
 absl::StatusOr<std::unique_ptr<Logger>> MakeLogger(std::string_view level,

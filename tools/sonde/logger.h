@@ -2,7 +2,9 @@
 // their own; when it cannot keep up the oldest are dropped.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -13,8 +15,10 @@ namespace sonde {
 // `level`: debug, info, warn, error; `format`: logfmt, json. InvalidArgument for other words.
 absl::StatusOr<std::unique_ptr<Logger>> MakeLogger(std::string_view level, std::string_view format);
 
-// One line's fields, as they stand after time and level. For tests.
-std::string LogfmtFields(std::string_view message, std::initializer_list<LogField> fields);
-std::string JsonFields(std::string_view message, std::initializer_list<LogField> fields);
+// One line's text after its time. For tests.
+std::string LogfmtFields(LogLevel level, std::string_view message,
+                         std::initializer_list<LogField> fields);
+std::string JsonFields(LogLevel level, std::string_view message,
+                       std::initializer_list<LogField> fields);
 
 }  // namespace sonde
