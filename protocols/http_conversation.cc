@@ -181,11 +181,12 @@ void HttpConversation::Restart() {
   state_ = State::kHead;
 }
 
-bool HttpConversation::NoteHead(std::string_view bytes) {
+// `bytes` are shown to people; only the parser's part of them counts against the limit.
+bool HttpConversation::NoteHead(std::string_view bytes, size_t parsed) {
   const size_t room = std::min(bytes.size(), Evidence::kHeadLimit - head_shown_);
   if (room > 0) evidence_.Append(bytes.substr(0, room));
   head_shown_ = static_cast<uint16_t>(head_shown_ + room);
-  head_bytes_ += static_cast<uint32_t>(bytes.size());  // one read beyond the limit at most
+  head_bytes_ += static_cast<uint32_t>(parsed);  // one read beyond the limit at most
   return head_bytes_ <= module_.header_size_limit;
 }
 
@@ -195,21 +196,24 @@ ReadStep HttpConversation::OnBytes(Bytes in, Instant at, Output&) {
   const char* const end = next + in.size();
   const auto done = [&](Step step) { return ReadStep{in.size(), step}; };
   while (next < end) {
-    const llhttp_errno_t error = llhttp_execute(&parser_, next, static_cast<size_t>(end - next));
-    const char* const stop = error == HPE_PAUSED ? llhttp_get_error_pos(&parser_) : end;
-    if (state_ == State::kHead && !NoteHead({next, static_cast<size_t>(stop - next)})) {
+    const std::string_view rest(next, static_cast<size_t>(end - next));
+    const llhttp_errno_t error = llhttp_execute(&parser_, rest.data(), rest.size());
+    const char* const stop = error == HPE_OK ? end : llhttp_get_error_pos(&parser_);
+    const auto parsed = static_cast<size_t>(stop - next);
+    const bool head = state_ == State::kHead;
+    const bool paused = error == HPE_PAUSED;
+    if (head && !NoteHead(paused ? rest.substr(0, parsed) : rest, parsed)) {
       return done(Broken(Outcome::kHeadersTooLarge, "", at));
     }
     if (error == HPE_OK) break;
     if (error == HPE_USER) return done(Broken(body_.failure(), "", at));
-    if (error != HPE_PAUSED) {
-      const bool head = state_ == State::kHead;
+    if (!paused) {
       return done(Broken(head ? Outcome::kHeadersMalformed : Outcome::kBodyMalformed,
                          llhttp_get_error_reason(&parser_), at));
     }
     llhttp_resume(&parser_);
     next = stop;
-    const Step step = state_ == State::kHead ? EndHead(at) : EndBody(at);
+    const Step step = head ? EndHead(at) : EndBody(at);
     if (step.kind != Step::Kind::kMore) return done(step);
   }
   return done(Step::More());

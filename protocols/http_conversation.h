@@ -59,7 +59,7 @@ class HttpConversation final : public Conversation {
 
   // The head.
   void BeginAnswer(Instant at);
-  bool NoteHead(std::string_view bytes);
+  bool NoteHead(std::string_view bytes, size_t parsed);
   Step EndHead(Instant at);
   void Restart();
   bool FramingIsKnown();
