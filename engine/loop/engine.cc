@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "engine/contract/schedule.h"
 #include "engine/loop/hosts_table.h"
+#include "engine/shard/tls_channel.h"
 
 namespace sonde {
 namespace {
@@ -71,6 +72,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const Options& options, Fi
                                                       ResultSink* sink) {
   const absl::StatusOr<size_t> descriptors = ProbeDescriptors(options);
   if (!descriptors.ok()) return descriptors.status();
+  TlsContexts::LoadSystemRoots();
   const std::vector<int> cpus = UsableCpus();
   unsigned count = options.settings.shards;
   if (count == 0) count = static_cast<unsigned>(cpus.size());

@@ -22,6 +22,7 @@ struct Shard::Entry : TimerNode, Waiter {
   Destination* destination = nullptr;  // of the run that waits or is in flight
   WallTime due;                        // the slot the timer stands for
   WallTime run_due;                    // the slot that waits or is in flight
+  Instant run_due_at;                  // the same; a clock that is set meanwhile does not move it
   SlotRef slot;
   bool scheduled = false;  // false: disabled, or the schedule has no further slot
   bool running = false;
@@ -165,6 +166,7 @@ void Shard::OnDue(Entry& entry, Instant now) {
     Skip(entry, SkipReason::kOverlap, 1);
   } else {
     entry.run_due = due;
+    entry.run_due_at = ToInstant(due);
     Offer(entry, now);
   }
   Schedule(entry, due);
@@ -323,8 +325,12 @@ void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at)
   const bool passed = verdict == Verdict::kSuccess;
 
   result_ = ProbeResult{};
-  result_.started = ToWall(slot.started);
-  result_.due = entry.now_run ? result_.started : entry.run_due;
+  if (entry.now_run) {
+    result_.due = result_.started = ToWall(slot.started);
+  } else {
+    result_.due = entry.run_due;
+    result_.started = entry.run_due + (slot.started - entry.run_due_at);
+  }
   result_.duration = at - slot.started;
   result_.outcome = outcome;
   result_.latency_recorded = passed && !spoiled;

@@ -11,10 +11,7 @@ int Check(const std::vector<std::string>& files) {
   for (const std::string& path : files) {
     const auto loaded = LoadFile(path, nullptr);
     if (!loaded.ok()) {
-      std::fprintf(stderr, "%s", std::string(loaded.status().message()).c_str());
-      if (!loaded.status().message().empty() && loaded.status().message().back() != '\n') {
-        std::fprintf(stderr, "\n");
-      }
+      PrintLines(stderr, std::string(loaded.status().message()));
       exit_code = 1;
       continue;
     }

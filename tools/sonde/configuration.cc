@@ -20,6 +20,11 @@ absl::StatusOr<LoadedFile> LoadFile(const std::string& path, Files* files) {
   return loaded;
 }
 
+void PrintLines(std::FILE* to, const std::string& lines) {
+  std::fwrite(lines.data(), 1, lines.size(), to);
+  if (!lines.empty() && lines.back() != '\n') std::fputc('\n', to);
+}
+
 TaskDelta Configuration::Replace(const std::vector<std::shared_ptr<const Task>>& tasks) {
   TaskDelta delta;
   std::unordered_set<uint64_t> wanted;

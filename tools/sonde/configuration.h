@@ -1,6 +1,7 @@
 // The configuration in force and the way to the next one.
 #pragma once
 
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -21,6 +22,9 @@ struct LoadedFile {
   std::string warnings;  // "FILE:LINE:COLUMN: PATH: MESSAGE" lines
 };
 absl::StatusOr<LoadedFile> LoadFile(const std::string& path, Files* files);
+
+// Findings as they stand, so that editors find their places; the last line is ended.
+void PrintLines(std::FILE* to, const std::string& lines);
 
 // The tasks that run. Control thread.
 class Configuration {

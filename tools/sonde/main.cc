@@ -37,17 +37,23 @@ CLI::Option* Flag(CLI::App* command, const std::string& flag, Value& value,
       ->capture_default_str();
 }
 
+CLI::Option* Switch(CLI::App* command, const std::string& flag, bool& value,
+                    const std::string& help) {
+  return command->add_flag(flag, value, help)->envname(EnvironmentName(flag));
+}
+
 void AddServe(CLI::App& app, ServeOptions* options) {
   CLI::App* serve = app.add_subcommand("serve", "probe the tasks of a file and serve metrics");
   Flag(serve, "--config.file", options->config_file, "tasks, modules and settings");
-  serve->add_flag("--config.check", options->config_check, "check the file and exit");
+  Switch(serve, "--config.check", options->config_check, "check the file and exit");
   Flag(serve, "--web.listen-address", options->listen_addresses, "HOST:PORT; may be repeated");
   Flag(serve, "--web.allowed-hosts", options->allowed_hosts,
        "names accepted in Host besides this machine's own; \"*\" accepts all");
   Flag(serve, "--log.level", options->log_level, "debug, info, warn or error");
   Flag(serve, "--log.format", options->log_format, "logfmt or json");
-  Flag(serve, "--shards", options->shards, "probing threads; 0: the file's, or one per core");
-  serve->add_flag("--pin", options->pin, "keep each shard on a CPU of its own");
+  Flag(serve, "--shards", options->shards, "probing threads; 0: the file's, or one per core")
+      ->check(CLI::Range(0, 256));
+  Switch(serve, "--pin", options->pin, "keep each shard on a CPU of its own");
 }
 
 void AddProbe(CLI::App& app, ProbeOptions* options) {
@@ -89,15 +95,14 @@ int main(int argc, char** argv) {
   if (!named && !top && (words.empty() || words[0].starts_with("-"))) {
     words.insert(words.begin(), "serve");
   }
+  const bool probing = named && words[0] == "probe";
   std::reverse(words.begin(), words.end());
   try {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     // A usage error is 2 for a probe, whose 1 means "the target failed", and 1 elsewhere.
-    return code == 0                                                           ? 0
-           : app.got_subcommand("probe") || (named && words.back() == "probe") ? 2
-                                                                               : 1;
+    return code == 0 ? 0 : probing ? 2 : 1;
   }
   if (version || app.got_subcommand("version")) {
     std::printf("%s\n", sonde::VersionLine().c_str());

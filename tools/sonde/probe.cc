@@ -1,5 +1,6 @@
 #include "tools/sonde/probe.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <future>
 #include <nlohmann/json.hpp>
@@ -33,6 +34,17 @@ int Usage(std::string_view message) {
   return 2;
 }
 
+// Without places: the text they count in is made here, nobody has written it.
+int Usage(const Diagnostics& diagnostics) {
+  for (const Diagnostic& found : diagnostics.all()) {
+    if (!found.is_error) continue;
+    const size_t dots = std::min(found.path.find_first_not_of('.'), found.path.size());
+    const std::string path = found.path.substr(dots);
+    Usage(path.empty() ? found.message : path + ": " + found.message);
+  }
+  return 2;
+}
+
 }  // namespace
 
 int Probe(const ProbeOptions& options) {
@@ -44,7 +56,11 @@ int Probe(const ProbeOptions& options) {
   }
   Diagnostics diagnostics;
   const SingleTask single = ReadSingleTask(TaskText(options), modules, diagnostics);
-  if (!diagnostics.ok() || !single.task) return Usage(diagnostics.ToString(""));
+  if (!single.config_good) {
+    PrintLines(stderr, diagnostics.ToString(options.config_file));
+    return 2;
+  }
+  if (!diagnostics.ok() || !single.task) return Usage(diagnostics);
 
   FileWatcher files;
   for (const std::string& named : single.files) files.Watch(named);

@@ -1,6 +1,7 @@
 #include "tools/sonde/probe_report.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -19,8 +20,7 @@ std::string Milliseconds(uint32_t us) {
 
 std::string Number(double value) {
   char text[40];
-  std::snprintf(text, sizeof text, "%.9g", value);
-  return text;
+  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
 // Printable ASCII and UTF-8's upper half as they are, the rest as \xHH; lines stay lines.

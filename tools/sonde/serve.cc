@@ -196,7 +196,10 @@ int Serve(const ServeOptions& options) {
   auto log = MakeLogger(options.log_level, options.log_format);
   if (!log.ok()) return Fail(log.status());
   auto loaded = LoadFile(options.config_file, nullptr);
-  if (!loaded.ok()) return Fail(loaded.status());
+  if (!loaded.ok()) {
+    PrintLines(stderr, std::string(loaded.status().message()));
+    return 1;
+  }
   if (options.config_check) {
     std::fprintf(stderr, "%s", loaded->warnings.c_str());
     std::printf("%s: good, %zu tasks, %zu modules\n", options.config_file.c_str(),

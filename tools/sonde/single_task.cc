@@ -20,6 +20,8 @@ SingleTask ReadSingleTask(std::string_view task_text, std::string_view config_te
       single.policy = ProbePolicy::Parse(config.root().Find("policy"), "policy", diagnostics);
     }
   }
+  single.config_good = diagnostics.ok();
+  if (!diagnostics.ok()) return single;
   const YamlDocument task = ReadYaml(task_text, diagnostics);
   if (!diagnostics.ok()) return single;
   TaskReader reader(probers, modules, diagnostics);

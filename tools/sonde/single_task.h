@@ -16,6 +16,7 @@ struct SingleTask {
   std::shared_ptr<const Task> task;  // null when something is wrong
   ProbePolicy policy;
   std::vector<std::string> files;  // for Files::Watch
+  bool config_good = true;         // false: what was found stands in the configuration's text
 };
 
 // `task_text`: a task as it stands in `tasks:`. `config_text`: a sonde.yml, "" for none; its tasks
