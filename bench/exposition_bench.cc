@@ -147,7 +147,8 @@ Catalog& Fleet(size_t count) {
   return *catalog;
 }
 
-void Page(benchmark::State& state, FamilySet families) {
+void Page(benchmark::State& state, FamilySet families,
+          size_t sample_bytes = MetricsPage::kSampleBytes) {
   const SampleSnapshot tasks = Fleet(static_cast<size_t>(state.range(0))).Snapshot();
   const std::string once = RenderPage(tasks, Format::kText, families);
   const auto lines = static_cast<size_t>(std::count(once.begin(), once.end(), '\n'));
@@ -155,7 +156,7 @@ void Page(benchmark::State& state, FamilySet families) {
   const uint64_t before = ReadProcess().resident_bytes;
   uint64_t most = before;
   for (auto _ : state) {
-    MetricsPage page(tasks, families, Format::kText, kSampleNow, nullptr);
+    MetricsPage page(tasks, families, Format::kText, kSampleNow, nullptr, sample_bytes);
     bytes = calls = 0;
     std::string chunk;
     uint64_t resident = 0;
@@ -183,9 +184,21 @@ FamilySet Core() {
 }
 void PageAll(benchmark::State& state) { Page(state, FamilySet::All()); }
 void PageCore(benchmark::State& state) { Page(state, Core()); }
+void PageCoreSmall(benchmark::State& state) { Page(state, Core(), 0); }
+void PageCoreAtOnce(benchmark::State& state) { Page(state, Core(), size_t{1} << 40); }
 BENCHMARK(PageAll)->Name("Page")->Arg(50'000)->Unit(benchmark::kMillisecond);
 BENCHMARK(PageCore)->Name("Core")->Arg(50'000)->Unit(benchmark::kMillisecond);
 BENCHMARK(PageCore)->Name("Core")->Arg(1'000'000)->Unit(benchmark::kMillisecond)->Iterations(2);
+BENCHMARK(PageCoreSmall)
+    ->Name("Core/a_family_a_batch")
+    ->Arg(1'000'000)
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(2);
+BENCHMARK(PageCoreAtOnce)
+    ->Name("Core/one_batch")
+    ->Arg(1'000'000)
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(2);
 
 }  // namespace
 }  // namespace sonde

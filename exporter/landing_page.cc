@@ -129,7 +129,7 @@ void WriteRow(Html html, const Standing& standing, WallTime now) {
   const Task& task = *entry.task;
   const Tally& tally = entry.record->tally;
   const std::string_view state = StateName(standing.state);
-  html.Raw("<tr>").Cell("long", task.name).Cell("", task.prober->name());
+  html.Raw("<tr>").Cell("long", task.name).Cell("word", task.prober->name());
   html.Cell("long", task.target);
   html.Raw("<td><span class=\"state ").Raw(state).Raw("\">").Raw(state).Raw("</span></td>");
   WriteOutcome(html, entry);

@@ -26,15 +26,29 @@ MetricType TypeOf(prometheus::MetricType type) {
   }
 }
 
-std::string LabelsOf(const ClientMetric& metric) {
+// A metric and its rendered labels.
+struct Labelled {
   std::string labels;
-  for (const ClientMetric::Label& label : metric.label) {
-    AppendLabel(&labels, label.name, label.value);
+  const ClientMetric* metric;
+};
+
+// prometheus-cpp hands metrics out in the order of a hash table; ours is the same in every scrape.
+std::vector<Labelled> Sorted(const Family& family) {
+  std::vector<Labelled> sorted;
+  for (const ClientMetric& metric : family.metric) {
+    std::string labels;
+    for (const ClientMetric::Label& label : metric.label) {
+      AppendLabel(&labels, label.name, label.value);
+    }
+    sorted.push_back({std::move(labels), &metric});
   }
-  return labels;
+  std::sort(sorted.begin(), sorted.end(),
+            [](const Labelled& a, const Labelled& b) { return a.labels < b.labels; });
+  return sorted;
 }
 
-void WriteHistogram(Exposition& out, const std::string& name, const ClientMetric& metric) {
+void WriteHistogram(Exposition& out, const std::string& name, const std::string& labels,
+                    const ClientMetric& metric) {
   std::vector<double> bounds;
   std::vector<uint64_t> buckets;  // not cumulative
   uint64_t before = 0;
@@ -48,11 +62,11 @@ void WriteHistogram(Exposition& out, const std::string& name, const ClientMetric
   // Buckets and count of a concurrently observed histogram may disagree; the larger is later.
   buckets.push_back(std::max(metric.histogram.sample_count, before) - before);
   HistogramLines(name, bounds, out.format())
-      .Write(out, LabelsOf(metric), buckets, metric.histogram.sample_sum);
+      .Write(out, labels, buckets, metric.histogram.sample_sum);
 }
 
-void WriteSummary(Exposition& out, const std::string& name, const ClientMetric& metric) {
-  const std::string labels = LabelsOf(metric);
+void WriteSummary(Exposition& out, const std::string& name, const std::string& labels,
+                  const ClientMetric& metric) {
   for (const ClientMetric::Quantile& quantile : metric.summary.quantile) {
     std::string all = labels;
     AppendLabel(&all, "quantile", BoundText(quantile.quantile, out.open_metrics()));
@@ -62,18 +76,19 @@ void WriteSummary(Exposition& out, const std::string& name, const ClientMetric& 
   out.Sample(name + "_count", labels, metric.summary.sample_count);
 }
 
-void WriteMetric(Exposition& out, const Family& family, const ClientMetric& metric) {
+void WriteMetric(Exposition& out, const Family& family, const Labelled& one) {
+  const ClientMetric& metric = *one.metric;
   switch (family.type) {
     case prometheus::MetricType::Histogram:
-      return WriteHistogram(out, family.name, metric);
+      return WriteHistogram(out, family.name, one.labels, metric);
     case prometheus::MetricType::Summary:
-      return WriteSummary(out, family.name, metric);
+      return WriteSummary(out, family.name, one.labels, metric);
     case prometheus::MetricType::Counter:
-      return out.Sample(family.name, LabelsOf(metric), metric.counter.value);
+      return out.Sample(family.name, one.labels, metric.counter.value);
     case prometheus::MetricType::Gauge:
-      return out.Sample(family.name, LabelsOf(metric), metric.gauge.value);
+      return out.Sample(family.name, one.labels, metric.gauge.value);
     default:
-      return out.Sample(family.name, LabelsOf(metric), metric.untyped.value);
+      return out.Sample(family.name, one.labels, metric.untyped.value);
   }
 }
 
@@ -83,7 +98,7 @@ void WriteRegistryFamilies(Exposition& out, std::span<const Family> families) {
   for (const Family& family : families) {
     if (family.metric.empty()) continue;
     out.Begin({family.name, TypeOf(family.type), family.help});
-    for (const ClientMetric& metric : family.metric) WriteMetric(out, family, metric);
+    for (const Labelled& one : Sorted(family)) WriteMetric(out, family, one);
   }
 }
 

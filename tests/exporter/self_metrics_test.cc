@@ -87,6 +87,18 @@ TEST(RegistryFamilies, EveryTypeAndTheValuesPrometheusCppGetsWrong) {
   EXPECT_EQ(Page(family, Format::kOpenMetrics), "# TYPE g unknown\n# HELP g a\\nb\ng 0\n");
 }
 
+TEST(RegistryFamilies, MetricsComeInOneOrder) {
+  prometheus::MetricFamily family;
+  family.name = "g";
+  family.type = prometheus::MetricType::Gauge;
+  family.metric.resize(3);
+  family.metric[0].label = {{"reason", "c"}};
+  family.metric[1].label = {{"reason", "a"}};
+  family.metric[2].label = {{"reason", "b"}};
+  EXPECT_THAT(Page(family, Format::kText),
+              HasSubstr("g{reason=\"a\"} 0\ng{reason=\"b\"} 0\ng{reason=\"c\"} 0\n"));
+}
+
 TEST(RegistryFamilies, FamiliesWithoutMetricsAreLeftOut) {
   prometheus::MetricFamily family;
   family.name = "g";
