@@ -261,7 +261,7 @@ bool HttpConversation::FramingIsKnown() {
   return codings == 1 && known;
 }
 
-// RFC 9112 section 6.3. Sets how the body ends and what Content-Length said.
+// RFC 9112 section 6.3.
 bool HttpConversation::HasBody() const {
   if (CurrentMethod() == "HEAD" || status_ == 101 || status_ == 204 || status_ == 304) return false;
   return (parser_.flags & F_CHUNKED) || !(parser_.flags & F_CONTENT_LENGTH) ||
@@ -269,7 +269,8 @@ bool HttpConversation::HasBody() const {
 }
 
 bool HttpConversation::StatusIsGood() const {
-  return (target_.expects_status ? target_.status : module_.valid_status).Has(status_);
+  const HttpExpect* expect = target_.expect.get();
+  return (expect && expect->has_status ? expect->status : module_.valid_status).Has(status_);
 }
 
 bool HttpConversation::HeaderRulesHold() {
@@ -317,7 +318,8 @@ void HttpConversation::JudgeHead() {
   HttpBody::Options options;
   options.compression = module_.compression;
   options.limit = module_.body_size_limit;
-  options.keep = found_ == Outcome::kOk && (module_.has_body_rules() || target_.has_body_rules());
+  options.keep = found_ == Outcome::kOk &&
+                 (module_.has_body_rules() || (target_.expect && target_.expect->has_body_rules()));
   body_.Begin(options);
   if (unfollowed_ && module_.compression == Compression::kGzip) {
     Find(Outcome::kBodyEncoding, {"the body of a redirect that is not followed is not read"});
@@ -346,19 +348,23 @@ bool HttpConversation::BodyRulesHold() {
   };
   if (unfollowed_) return fail("of a redirect that is not followed is not read", "");
   const std::string_view body = body_.kept();
-  const auto matches = [&](const RegexList& list, bool wanted) -> const Regex* {
+  // The first pattern that matches although it should not, or the other way round.
+  const auto breaker = [&](const RegexList& list, bool should_match) -> const Regex* {
     for (const auto& regex : list) {
-      if (regex->Match(context_.shard, body) != wanted) return regex.get();
+      if (regex->Match(context_.shard, body) != should_match) return regex.get();
     }
     return nullptr;
   };
-  const Regex* bad = matches(module_.body_matches, false);
-  if (!bad) bad = matches(target_.body_not_matches, false);
-  if (bad) return fail("matches ", bad->pattern());
-  bad = matches(module_.body_not_matches, true);
-  if (!bad) bad = matches(target_.body_matches, true);
-  if (bad) return fail("does not match ", bad->pattern());
-  for (const std::string& text : target_.body_contains) {
+  const auto holds = [&](const RegexList& must_not_match, const RegexList& must_match) {
+    if (const Regex* bad = breaker(must_not_match, false)) return fail("matches ", bad->pattern());
+    if (const Regex* bad = breaker(must_match, true))
+      return fail("does not match ", bad->pattern());
+    return true;
+  };
+  if (!holds(module_.body_matches, module_.body_not_matches)) return false;
+  if (!target_.expect) return true;
+  if (!holds(target_.expect->body_not_matches, target_.expect->body_matches)) return false;
+  for (const std::string& text : target_.expect->body_contains) {
     if (body.find(text) == std::string_view::npos) return fail("does not contain ", text);
   }
   return true;

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "engine/contract/scalar_text.h"
-#include "protocols/http_request.h"
+#include "protocols/http_words.h"
 #include "protocols/options.h"
 
 namespace sonde {
@@ -455,76 +455,6 @@ class ModuleReader {
   HttpModule& module_;
 };
 
-// A text or a list of texts.
-void ReadTexts(ConfigReader& in, std::string_view key, std::vector<std::string>* out) {
-  const ConfigNode* node = in.Node(key);
-  if (!node) return;
-  if (node->kind == ConfigNode::Kind::kSequence) {
-    in.StringList(key, out);
-  } else {
-    std::string one;
-    if (in.String(key, &one)) out->push_back(std::move(one));
-  }
-}
-
-void ReadPatterns(ConfigReader& in, std::string_view key, RegexList* out) {
-  std::vector<std::string> patterns;
-  ReadTexts(in, key, &patterns);
-  for (const std::string& pattern : patterns) {
-    std::string error;
-    auto regex = Regex::Compile(pattern, &error);
-    if (regex) {
-      out->push_back(std::move(regex));
-    } else {
-      in.Error(key, error);
-    }
-  }
-}
-
-void ReadExpect(const ConfigNode* expect, const std::string& path, Diagnostics& diagnostics,
-                HttpTarget* out) {
-  ConfigReader in(expect, path, diagnostics);
-  out->expects_status = in.Has("status");
-  StatusSet::Read(in, "status", &out->status);
-  if (out->expects_status && out->status.empty()) in.Error("status", "no status code is listed");
-  ReadTexts(in, "body_contains", &out->body_contains);
-  ReadPatterns(in, "body_matches", &out->body_matches);
-  ReadPatterns(in, "body_not_matches", &out->body_not_matches);
-  in.Finish();
-}
-
-// The "ftp" of "ftp://host", which blackbox_exporter reads as http://ftp://host.
-std::string_view ForeignScheme(std::string_view target) {
-  const size_t end = target.find("://");
-  if (end == std::string_view::npos || target.find_first_of("/?#") != end + 1) return {};
-  const std::string_view scheme = target.substr(0, end);
-  const bool ours = EqualsIgnoreCase(scheme, "http") || EqualsIgnoreCase(scheme, "https");
-  return ours ? std::string_view() : scheme;
-}
-
-struct Coding {
-  std::string_view name;
-  double quality = 1;
-};
-
-std::string_view TrimBlanks(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-// "br;q=0.5"; a missing quality is 1, a bad one 0.
-Coding ParseCoding(std::string_view text) {
-  Coding coding;
-  const size_t semicolon = text.find(';');
-  coding.name = TrimBlanks(text.substr(0, semicolon));
-  if (semicolon == std::string_view::npos) return coding;
-  const std::string_view parameter = TrimBlanks(text.substr(semicolon + 1));
-  if (!EqualsIgnoreCase(parameter.substr(0, 2), "q=")) return coding;
-  coding.quality = ParseReal(parameter.substr(2)).value_or(0);
-  return coding;
-}
-
 }  // namespace
 
 const HttpHeader* HttpModule::FindHeader(std::string_view wanted) const {
@@ -543,69 +473,6 @@ std::shared_ptr<HttpModule> ParseHttpModule(const ConfigNode* block, const std::
   if (diagnostics.errors() != errors) return nullptr;
   module->content_hash = ContentHash().Add("http").Add(block).value();
   return module;
-}
-
-std::shared_ptr<HttpTarget> ParseHttpTarget(std::string_view target, Mark mark,
-                                            const ConfigNode* expect, const HttpModule& module,
-                                            const std::string& path, Diagnostics& diagnostics) {
-  auto plan = std::make_shared<HttpTarget>();
-  const size_t errors = diagnostics.errors();
-  absl::StatusOr<Url> url = Url::ParseTarget(target);
-  if (!url.ok()) diagnostics.Error(mark, path + ".target", std::string(url.status().message()));
-  ReadExpect(expect, path + ".expect", diagnostics, plan.get());
-  if (diagnostics.errors() != errors) return nullptr;
-  plan->url = *std::move(url);
-  if (const std::string_view scheme = ForeignScheme(target); !scheme.empty()) {
-    diagnostics.Warn(mark, path + ".target",
-                     Quote(scheme) +
-                         " is taken for a host name: only http:// and https:// are "
-                         "schemes here");
-  }
-  plan->destination = DestinationOf(plan->url.host, plan->url.port);
-  plan->needs_handshake = plan->url.secure();
-  plan->server_name = module.host.empty() ? plan->url.host : LogicalHost(module.host);
-  if (!module.names_files && module.refusal.empty()) {
-    HttpHop hop;
-    hop.method = module.method;
-    hop.url = hop.credentials = &plan->url;
-    hop.host = HostHeaderOf(module, plan->url);
-    HttpRequestError unused;  // only files can be missing
-    RenderHttpRequest(module, hop, nullptr, &plan->request, &unused);
-  }
-  return plan;
-}
-
-bool IsHttpToken(std::string_view text) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           kMarks.find(c) != std::string_view::npos;
-  });
-}
-
-bool IsHttpFieldValue(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte == '\t' || (byte >= 0x20 && byte != 0x7f);
-  });
-}
-
-bool AcceptEncodingAllows(std::string_view accept_encoding, std::string_view compression) {
-  std::vector<Coding> codings;
-  while (true) {
-    const size_t comma = accept_encoding.find(',');
-    codings.push_back(ParseCoding(accept_encoding.substr(0, comma)));
-    if (comma == std::string_view::npos) break;
-    accept_encoding.remove_prefix(comma + 1);
-  }
-  std::stable_sort(codings.begin(), codings.end(),
-                   [](const Coding& a, const Coding& b) { return a.quality > b.quality; });
-  for (const Coding& coding : codings) {
-    if (coding.name == "*" || EqualsIgnoreCase(coding.name, compression)) {
-      return coding.quality > 0;
-    }
-  }
-  return false;
 }
 
 }  // namespace sonde

@@ -88,14 +88,10 @@ struct HttpModule final : Module {
   const HttpHeader* FindHeader(std::string_view wanted) const;
 };
 
-struct HttpTarget final : TargetPlan {
-  Url url;
-  std::string
-      server_name;      // for TLS, unless tls_config names one: the Host header's, else the URL's
-  std::string request;  // the whole first request; empty when the module names files
-  // The task's own `expect`.
-  bool expects_status = false;
-  StatusSet status;
+// The task's own `expect`. All of it must hold, besides the module's rules.
+struct HttpExpect {
+  bool has_status = false;
+  StatusSet status;  // in place of the module's
   std::vector<std::string> body_contains;
   RegexList body_matches, body_not_matches;  // fail unless all match; fail if any matches
 
@@ -104,18 +100,19 @@ struct HttpTarget final : TargetPlan {
   }
 };
 
+struct HttpTarget final : TargetPlan {
+  Url url;
+  // For TLS, unless tls_config names one: the Host header's name, else the URL's.
+  std::string server_name;
+  std::string request;  // the whole first request; empty when the module names files
+  std::unique_ptr<const HttpExpect> expect;  // null: nothing of its own, as with most tasks
+};
+
 // Null when there was an error; errors and warnings go to `diagnostics`.
 std::shared_ptr<HttpModule> ParseHttpModule(const ConfigNode* block, const std::string& path,
                                             Diagnostics& diagnostics);
 std::shared_ptr<HttpTarget> ParseHttpTarget(std::string_view target, Mark mark,
                                             const ConfigNode* expect, const HttpModule& module,
                                             const std::string& path, Diagnostics& diagnostics);
-
-// RFC 9110 section 5.6.2; section 5.5, without CR, LF, NUL and other controls but the tab.
-bool IsHttpToken(std::string_view text);
-bool IsHttpFieldValue(std::string_view text);
-
-// blackbox_contract 4.5: whether an Accept-Encoding value allows the module's compression.
-bool AcceptEncodingAllows(std::string_view accept_encoding, std::string_view compression);
 
 }  // namespace sonde

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "protocols/http_words.h"
+
 namespace sonde {
 namespace {
 

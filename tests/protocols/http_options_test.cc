@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "protocols/http_words.h"
 #include "tests/protocols/http_probe.h"
 
 namespace sonde {

@@ -1,0 +1,94 @@
+// A task's own part: its URL, its first request, its `expect`.
+#include <utility>
+
+#include "engine/contract/scalar_text.h"
+#include "protocols/http_options.h"
+#include "protocols/http_request.h"
+#include "protocols/options.h"
+
+namespace sonde {
+namespace {
+
+// A text or a list of texts.
+void ReadTexts(ConfigReader& in, std::string_view key, std::vector<std::string>* out) {
+  const ConfigNode* node = in.Node(key);
+  if (!node) return;
+  if (node->kind == ConfigNode::Kind::kSequence) {
+    in.StringList(key, out);
+  } else {
+    std::string one;
+    if (in.String(key, &one)) out->push_back(std::move(one));
+  }
+}
+
+void ReadPatterns(ConfigReader& in, std::string_view key, RegexList* out) {
+  std::vector<std::string> patterns;
+  ReadTexts(in, key, &patterns);
+  for (const std::string& pattern : patterns) {
+    std::string error;
+    auto regex = Regex::Compile(pattern, &error);
+    if (regex) {
+      out->push_back(std::move(regex));
+    } else {
+      in.Error(key, error);
+    }
+  }
+}
+
+std::unique_ptr<const HttpExpect> ReadExpect(const ConfigNode* node, const std::string& path,
+                                             Diagnostics& diagnostics) {
+  if (!node) return nullptr;
+  auto expect = std::make_unique<HttpExpect>();
+  ConfigReader in(node, path, diagnostics);
+  expect->has_status = in.Has("status");
+  StatusSet::Read(in, "status", &expect->status);
+  if (expect->has_status && expect->status.empty()) in.Error("status", "no status code is listed");
+  ReadTexts(in, "body_contains", &expect->body_contains);
+  ReadPatterns(in, "body_matches", &expect->body_matches);
+  ReadPatterns(in, "body_not_matches", &expect->body_not_matches);
+  in.Finish();
+  return expect;
+}
+
+// The "ftp" of "ftp://host", which blackbox_exporter reads as http://ftp://host.
+std::string_view ForeignScheme(std::string_view target) {
+  const size_t end = target.find("://");
+  if (end == std::string_view::npos || target.find_first_of("/?#") != end + 1) return {};
+  const std::string_view scheme = target.substr(0, end);
+  const bool ours = EqualsIgnoreCase(scheme, "http") || EqualsIgnoreCase(scheme, "https");
+  return ours ? std::string_view() : scheme;
+}
+
+}  // namespace
+
+std::shared_ptr<HttpTarget> ParseHttpTarget(std::string_view target, Mark mark,
+                                            const ConfigNode* expect, const HttpModule& module,
+                                            const std::string& path, Diagnostics& diagnostics) {
+  auto plan = std::make_shared<HttpTarget>();
+  const size_t errors = diagnostics.errors();
+  absl::StatusOr<Url> url = Url::ParseTarget(target);
+  if (!url.ok()) diagnostics.Error(mark, path + ".target", std::string(url.status().message()));
+  plan->expect = ReadExpect(expect, path + ".expect", diagnostics);
+  if (diagnostics.errors() != errors) return nullptr;
+  plan->url = *std::move(url);
+  if (const std::string_view scheme = ForeignScheme(target); !scheme.empty()) {
+    diagnostics.Warn(mark, path + ".target",
+                     Quote(scheme) +
+                         " is taken for a host name: only http:// and https:// are "
+                         "schemes here");
+  }
+  plan->destination = DestinationOf(plan->url.host, plan->url.port);
+  plan->needs_handshake = plan->url.secure();
+  plan->server_name = module.host.empty() ? plan->url.host : LogicalHost(module.host);
+  if (!module.names_files && module.refusal.empty()) {
+    HttpHop hop;
+    hop.method = module.method;
+    hop.url = hop.credentials = &plan->url;
+    hop.host = HostHeaderOf(module, plan->url);
+    HttpRequestError unused;  // only files can be missing
+    RenderHttpRequest(module, hop, nullptr, &plan->request, &unused);
+  }
+  return plan;
+}
+
+}  // namespace sonde
