@@ -42,7 +42,7 @@ class TcpConversation final : public Conversation {
  private:
   Step StepFor(const Dialogue::Progress& progress);
   void ReportDialogue(ProbeResult* result, Instant at) const;
-  std::string Detail(Outcome outcome) const;
+  void SetDetail(Outcome outcome, std::string* detail) const;
 
   const TcpModule& module_;
   const TcpPlan& plan_;
@@ -157,7 +157,7 @@ void TcpConversation::Report(struct Report& report, Instant at) {
   if (report.evidence) {
     report.evidence->peer = times_.peer();
     report.evidence->body = dialogue_.said();
-    report.evidence->detail = Detail(result.outcome);
+    SetDetail(result.outcome, &report.evidence->detail);
   }
 }
 
@@ -172,17 +172,18 @@ void TcpConversation::ReportDialogue(ProbeResult* result, Instant at) const {
   result->facts.Set(Fact::kTcpDialogue, (wait + talk).seconds());
 }
 
-std::string TcpConversation::Detail(Outcome outcome) const {
-  if (outcome == Outcome::kOk) return "";
-  std::string detail;
+// In place: the string keeps its room from run to run, and failing takes no more than passing.
+void TcpConversation::SetDetail(Outcome outcome, std::string* detail) const {
+  detail->clear();
+  if (outcome == Outcome::kOk) return;
   if (securing_) {
-    detail = "starttls";
+    detail->append("starttls");
   } else if (opened_.stamped()) {
-    detail = dialogue_.Detail();
+    detail->append(dialogue_.Detail());
   }
-  if (leg_detail_.empty()) return detail;
-  if (!detail.empty()) detail += ": ";
-  return detail.append(leg_detail_.text());
+  if (leg_detail_.empty()) return;
+  if (!detail->empty()) detail->append(": ");
+  detail->append(leg_detail_.text());
 }
 
 // ---- the registry's entry -----------------------------------------------------------------------
