@@ -1,0 +1,214 @@
+// Between due and result nothing is taken from the heap: the real shard, registry and sockets,
+// turned by hand on one thread against listeners of the same thread.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/loop/clock_watch.h"
+#include "engine/loop/epoll_network.h"
+#include "engine/loop/socket_address.h"
+#include "engine/shard/shard.h"
+#include "protocols/registry.h"
+#include "store/task_file.h"
+#include "tests/support/allocation_counter.h"
+
+namespace sonde {
+namespace {
+
+constexpr size_t kTasks = 100;  // at the shortest interval: 1,000 runs a second
+constexpr size_t kMostInFlight = 8;
+constexpr int kAttempts = 5;
+constexpr Duration kPatience = Seconds(60);
+
+// Accepts without waiting; answers what was asked with a fixed text; allocates nothing.
+class Peer {
+ public:
+  // `answer` empty: says nothing, closes.
+  explicit Peer(std::string_view answer) : answer_(answer) {
+    const SocketAddress any(*Address::ParseLiteral("127.0.0.1"));
+    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(bind(listener_, any.get(), any.size()), 0);
+    EXPECT_EQ(listen(listener_, 1024), 0);
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    getsockname(listener_, reinterpret_cast<sockaddr*>(&name), &size);
+    port_ = AddressFrom(reinterpret_cast<sockaddr*>(&name)).port;
+    open_.fill(-1);
+  }
+  ~Peer() {
+    Close(listener_);
+    for (int& fd : open_) Close(fd);
+  }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  uint16_t port() const { return port_; }
+
+  // Nobody listens any more: connections are refused.
+  void StopListening() { Close(listener_); }
+
+  void Serve() {
+    for (int& fd : open_) {
+      if (fd < 0 && listener_ >= 0) {
+        fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      }
+      if (fd >= 0) Talk(&fd);
+    }
+  }
+
+ private:
+  void Talk(int* fd) {
+    if (answer_.empty()) return Close(*fd);
+    char request[1024];
+    const ssize_t count = recv(*fd, request, sizeof request, 0);
+    if (count < 0) return;  // not yet
+    if (count > 0) send(*fd, answer_.data(), answer_.size(), MSG_NOSIGNAL);
+    Close(*fd);
+  }
+  static void Close(int& fd) {
+    if (fd >= 0) close(fd);
+    fd = -1;
+  }
+
+  const std::string_view answer_;
+  int listener_ = -1;
+  uint16_t port_ = 0;
+  std::array<int, 256> open_{};
+};
+
+// Counts runs by verdict; what production's sink does comes on top.
+class Verdicts : public ResultSink {
+ public:
+  void OnRun(const RunReport& report) override {
+    ++count;
+    if (report.result.outcome != wanted) other = report.result.outcome;
+  }
+  size_t count = 0;
+  Outcome wanted = Outcome::kOk;
+  Outcome other = Outcome::kOk;
+};
+
+class Loop {
+ public:
+  Loop()
+      : poller_(*Poller::Make()),
+        resolver_(*poller_, {}),
+        network_(*poller_, resolver_, 1000),
+        shard_(ShardOptions(), network_, nullptr, &verdicts) {}
+
+  // Tasks as a configuration file makes them; `line` is what a task's line says beside its name.
+  void Load(const std::string& line) {
+    std::string text = "tasks:\n";
+    for (size_t i = 0; i < kTasks; ++i) {
+      text += "- {name: t" + std::to_string(i) + ", interval: 100ms, timeout: 5s, " + line + "}\n";
+    }
+    Diagnostics diagnostics;
+    const TaskFile file = ReadTaskFile(text, Probers(), diagnostics);
+    ASSERT_TRUE(diagnostics.ok()) << diagnostics.ToString("text");
+    for (const auto& task : file.tasks) {
+      shard_.Apply({std::make_shared<TaskRecord>(task), task});
+    }
+  }
+
+  // Turns until `runs` more have finished. False: they did not in time.
+  bool Run(size_t runs, Peer& peer) {
+    const size_t enough = verdicts.count + runs;
+    const Instant end = MonotonicNow() + kPatience;
+    while (verdicts.count < enough) {
+      if (MonotonicNow() > end) return false;
+      Turn();
+      peer.Serve();
+      pollfd waits{poller_->fd(), POLLIN, 0};
+      if (!network_.pending()) poll(&waits, 1, 1);
+    }
+    return true;
+  }
+
+  Verdicts verdicts;
+
+ private:
+  static Shard::Options ShardOptions() {
+    Shard::Options options;
+    options.start = MonotonicNow();
+    options.wall_minus_mono = WallMinusMonotonic();
+    options.limits.in_flight = kMostInFlight;
+    return options;
+  }
+
+  void Turn() {
+    shard_.BeginTurn(MonotonicNow());
+    Instant began = MonotonicNow();
+    while (network_.DispatchEvents(shard_.events())) began = MonotonicNow();
+    shard_.EndTurn(began, WallNow());
+  }
+
+  std::unique_ptr<Poller> poller_;
+  Resolver resolver_;
+  EpollNetwork network_;
+  Shard shard_;
+};
+
+struct Case {
+  const char* name;
+  const char* line;  // PORT is the peer's
+  std::string_view answer;
+  Outcome outcome;
+  bool listening = true;
+};
+
+class ProbeAllocationTest : public testing::TestWithParam<Case> {};
+
+TEST_P(ProbeAllocationTest, AThousandRunsTakeNothing) {
+  if (!kCountsAllocations) GTEST_SKIP();
+  const Case& the = GetParam();
+  Peer peer(the.answer);
+  if (!the.listening) peer.StopListening();
+  Loop loop;
+  loop.verdicts.wanted = the.outcome;
+  std::string line = the.line;
+  line.replace(line.find("PORT"), 4, std::to_string(peer.port()));
+  loop.Load(line);
+  // Slots, buffers and reasons come into being with the first runs, and once more whenever more are
+  // in flight than ever before: a busy machine has a few such moments.
+  ASSERT_TRUE(loop.Run(5 * kTasks, peer));
+  AllocationCount taken{1, 1};
+  for (int attempt = 0; attempt < kAttempts && taken.allocations > 0; ++attempt) {
+    const AllocationCount before = ThreadAllocations();
+    ASSERT_TRUE(loop.Run(1000, peer));
+    taken = ThreadAllocations() - before;
+  }
+  EXPECT_EQ(taken.allocations, 0u);
+  EXPECT_EQ(taken.bytes, 0u);
+  EXPECT_EQ(Info(loop.verdicts.other).reason, Info(Outcome::kOk).reason);
+}
+
+constexpr std::string_view kPage =
+    "HTTP/1.1 200 OK\r\nServer: peer\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+constexpr std::string_view kBusy =
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\nsorry";
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ProbeAllocationTest,
+    testing::Values(Case{"tcp", "type: tcp, target: '127.0.0.1:PORT'", "", Outcome::kOk},
+                    Case{"http", "type: http, target: 'http://127.0.0.1:PORT/'", kPage,
+                         Outcome::kOk},
+                    // Failing is no more work than passing.
+                    Case{"tcp_refused", "type: tcp, target: '127.0.0.1:PORT'", "",
+                         Outcome::kConnectRefused, false},
+                    Case{"http_refused", "type: http, target: 'http://127.0.0.1:PORT/'", "",
+                         Outcome::kConnectRefused, false},
+                    Case{"http_status", "type: http, target: 'http://127.0.0.1:PORT/'", kBusy,
+                         Outcome::kValidationStatus}),
+    [](const testing::TestParamInfo<Case>& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace sonde

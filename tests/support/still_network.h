@@ -1,0 +1,53 @@
+// A network that stands still, for measuring what probes in flight take: connections open when
+// told, take everything and say only what they are given. Time moves when `now` is set.
+#pragma once
+
+#include <cerrno>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/shard/network.h"
+
+namespace sonde {
+
+class StillNetwork final : public Network {
+ public:
+  struct Stream {
+    SlotRef slot;
+    std::string sent, received;
+  };
+
+  explicit StillNetwork(size_t most) { streams.reserve(most); }
+
+  Instant Stamp() override { return now; }
+  std::optional<ResolveAnswer> Resolve(SlotRef, std::string_view host,
+                                       const NetworkOptions&) override {
+    return ResolveAnswer{Outcome::kOk, *Address::ParseLiteral(host), now, false};
+  }
+  void CancelResolve(SlotRef) override {}
+  ConnectResult Connect(SlotRef slot, const Address&, const NetworkOptions&) override {
+    streams.push_back({slot, {}, {}});
+    return {static_cast<StreamId>(streams.size() - 1), 0, now};
+  }
+  IoResult Send(StreamId stream, Bytes bytes) override {
+    if (keep_sent) streams[static_cast<size_t>(stream)].sent.append(AsText(bytes));
+    return {bytes.size(), 0, now};
+  }
+  IoResult Receive(StreamId stream, std::span<uint8_t> into) override {
+    std::string& from = streams[static_cast<size_t>(stream)].received;
+    if (from.empty()) return {0, EAGAIN, now};
+    const size_t count = from.copy(reinterpret_cast<char*>(into.data()), into.size());
+    from.erase(0, count);
+    return {count, 0, now};
+  }
+  void Close(StreamId, NetworkOptions::Close) override {}
+  size_t DescriptorsLeft() const override { return 1'000'000; }
+
+  std::vector<Stream> streams;
+  Instant now{Seconds(1'000).ns};
+  bool keep_sent = false;
+};
+
+}  // namespace sonde
