@@ -1,0 +1,214 @@
+"""50,000 tasks at 15 s, half http and half tcp, against the farm on this machine.
+
+    soak_50k.py [--seconds 300] [--tasks 50000] [--shards N] [--no-stop]
+
+Holds the promises of capacity: no target fails, nothing is skipped, every started run finishes, the
+schedule's lateness stays under 5 ms at its 99th percentile, and a stand-still of 5 s (SIGSTOP in
+the middle) is never blamed on a target. Prints what it took of CPU and memory.
+
+Bounds of time are the machine's as much as ours: judge them by a run on a quiet machine. The load
+before and after is printed.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+import harness
+
+INTERVAL = 15
+STAND_STILL = 5
+SCRAPE_EVERY = 15
+LATENESS_BOUND = 0.005
+
+
+def address(number):
+    """A target's own address in 127/8; 127.0.0.x stays free."""
+    return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
+
+
+def configuration(tasks, http_port, tcp_port):
+    lines = ["tasks:"]
+    for number in range(tasks):
+        at = address(number)
+        kind, target = ("http", f"http://{at}:{http_port}/") if number % 2 == 0 else (
+            "tcp", f"{at}:{tcp_port}")
+        lines.append(f"  - {{name: {kind}-{number}, type: {kind}, target: '{target}', "
+                     f"interval: {INTERVAL}s, timeout: 5s}}")
+    return "\n".join(lines) + "\n"
+
+
+def processor_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Soak:
+    def __init__(self, options, sonde):
+        self.options = options
+        self.sonde = sonde
+        self.pages = []  # (time, the process's own series)
+        self.text = ""   # the last page, whole
+        self.scrape_seconds = []
+
+    def scrape(self):
+        began = time.monotonic()
+        status, self.text = self.sonde.get("/metrics")
+        assert status == 200, status
+        self.scrape_seconds.append(time.monotonic() - began)
+        page = harness.Metrics(self.text.splitlines(), ["sonde_"])
+        self.pages.append((began, page))
+        return page
+
+    def scrape_until(self, end):
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(SCRAPE_EVERY, left))
+            self.scrape()
+
+    def run(self):
+        """Two quiet halves around a stand-still. Returns pages that delimit the quiet parts."""
+        pid = self.sonde.pid
+        # The first interval starts every task; what is measured begins after it.
+        time.sleep(INTERVAL + 1)
+        began, cpu = time.monotonic(), processor_seconds(pid)
+        quiet = [self.scrape()]
+        half = self.options.seconds / 2
+        self.scrape_until(began + half)
+        quiet.append(self.pages[-1][1])
+        self.processor = (processor_seconds(pid) - cpu) / (time.monotonic() - began)
+        if self.options.stop:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                time.sleep(STAND_STILL)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(6)  # the longest time-out of what was in flight
+        quiet.append(self.scrape())
+        self.scrape_until(began + self.options.seconds)
+        quiet.append(self.pages[-1][1])
+        return quiet
+
+
+def lateness(before, after):
+    """The histogram of the runs between two pages: [(upper bound, cumulative count)]."""
+    name = "sonde_schedule_lateness_seconds_bucket"
+    old = before.by("le", name)
+    return sorted((float(bound), count - old[bound])
+                  for bound, count in after.by("le", name).items())
+
+
+def add(a, b):
+    return [(bound, x + y) for (bound, x), (_, y) in zip(a, b)]
+
+
+def quantile(histogram, q):
+    """Like PromQL's histogram_quantile."""
+    wanted = q * histogram[-1][1]
+    low, below = 0.0, 0
+    for bound, count in histogram:
+        if count >= wanted and count > below:
+            if bound == float("inf"):
+                return low
+            return low + (bound - low) * (wanted - below) / (count - below)
+        low, below = bound, count
+    return low
+
+
+def grown(page, base, name, **labels):
+    return page.sum(name, **labels) - base.sum(name, **labels)
+
+
+def judge(soak, quiet, check):
+    first, stopped, resumed, last = quiet
+    tasks = soak.options.tasks
+    check("every task is there", last.sum("sonde_tasks") == tasks, last.sum("sonde_tasks"))
+    failed = last.sum("sonde_runs_total", outcome="failed")
+    check("no run failed", failed == 0, failed)
+    for name, before, after in (("before", first, stopped), ("after", resumed, last)):
+        skipped = grown(after, before, "sonde_runs_skipped_total")
+        check(f"nothing skipped {name} the stand-still", skipped == 0, skipped)
+        blocked = grown(after, before, "sonde_runs_blocked_total")
+        check(f"nothing waited {name} the stand-still", blocked == 0, blocked)
+        unsure = grown(after, before, "sonde_runs_total", outcome="inconclusive")
+        check(f"nothing inconclusive {name} the stand-still", unsure == 0, unsure)
+    for _, page in soak.pages:
+        started = page.sum("sonde_runs_started_total")
+        rest = started - page.sum("sonde_runs_finished_total")
+        if rest != page.sum("sonde_runs_in_flight"):
+            check("started = finished + in flight", False, (started, rest))
+    runs = grown(last, first, "sonde_runs_finished_total")
+    seconds = soak.pages[-1][0] - soak.pages[0][0]
+    missed = grown(last, first, "sonde_runs_skipped_total", reason="stall")
+    due = tasks / INTERVAL * seconds
+    check("every slot had its run or was counted", abs(runs + missed - due) < 0.01 * due + tasks / 50,
+          f"{runs:.0f} runs + {missed:.0f} missed of {due:.0f}")
+    if soak.options.stop:
+        most = tasks / INTERVAL * (STAND_STILL + 1)
+        check("the stand-still was seen and counted", 0 < missed <= most, missed)
+    whole = add(lateness(first, stopped), lateness(resumed, last))
+    p99 = quantile(whole, 0.99)
+    check(f"lateness p99 under {LATENESS_BOUND * 1e3:g} ms", p99 < LATENESS_BOUND,
+          f"{p99 * 1e3:.3f} ms")
+    print("lateness (ms):", ", ".join(
+        f"p{q * 100:g} {quantile(whole, q) * 1e3:.3f}" for q in (0.5, 0.9, 0.99, 0.999)))
+    print("lateness buckets:", ", ".join(f"{b:g}: {c / whole[-1][1]:.6f}" for b, c in whole))
+    print(f"rate: {runs / seconds:.0f} runs/s; {runs:.0f} runs in {seconds:.0f} s; "
+          f"{missed:.0f} slots missed by the stand-still")
+    return runs
+
+
+def judge_tasks(soak, check):
+    """Every task alone: none failed, and each had its runs."""
+    page = harness.Metrics(soak.text.splitlines(), ["health_check_results"])
+    seconds = soak.pages[-1][0] - soak.pages[0][0]
+    least = seconds // INTERVAL - 2
+    starved = failing = 0
+    for labels, value in page.all("health_check_results"):
+        if labels["status"] == "success":
+            starved += value < least
+        else:
+            failing += value > 0
+    check("no task failed", failing == 0, failing)
+    check(f"every task had {least:.0f} runs or more", starved == 0, starved)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--tasks", type=int, default=50000)
+    parser.add_argument("--shards", type=int, default=0)
+    parser.add_argument("--no-stop", dest="stop", action="store_false")
+    options = parser.parse_args()
+    failures = []
+
+    def check(what, holds, found):
+        print(f"{'ok  ' if holds else 'FAIL'} {what} ({found})")
+        if not holds:
+            failures.append(what)
+
+    print("load before:", os.getloadavg())
+    with harness.Sandbox() as box:
+        http_port, tcp_port = harness.free_port(), harness.free_port()
+        farm = box.farm(f"--listen=http:{http_port}", f"--listen=tcp:{tcp_port}")
+        arguments = [f"--shards={options.shards}"] if options.shards else []
+        sonde = box.sonde(configuration(options.tasks, http_port, tcp_port), *arguments)
+        soak = Soak(options, sonde)
+        quiet = soak.run()
+        judge(soak, quiet, check)
+        judge_tasks(soak, check)
+        print(f"sonde: {sonde.resident_bytes() / 2**20:.0f} MiB resident, "
+              f"{soak.processor * 100:.1f} % of a core before the stand-still "
+              f"(farm {farm.resident_bytes() / 2**20:.0f} MiB); "
+              f"scrape {len(soak.text) / 1e6:.1f} MB in "
+              f"{max(soak.scrape_seconds) * 1e3:.0f} ms at most")
+        if failures:
+            print(box.logs())
+    print("load after:", os.getloadavg())
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

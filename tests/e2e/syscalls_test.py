@@ -1,0 +1,98 @@
+"""What a probe costs in system calls, counted by strace while sonde runs.
+
+A plain TCP probe is socket, connect, epoll_ctl, close; an HTTP probe adds send and recv. What the
+loop itself needs (epoll_wait, timerfd_settime) is shared by all probes of a turn: the tasks here are
+due all at once, each second.
+"""
+
+import pathlib
+import re
+import signal
+
+import harness
+
+STRACE = harness.need("strace")
+
+OWN = ("socket", "connect", "epoll_ctl", "sendto", "recvfrom", "close", "setsockopt", "getsockopt",
+       "bind", "getsockname", "getpeername", "fcntl", "ioctl", "shutdown")
+SHARED_BOUND = 2
+
+
+class Strace(harness.Program):
+    """Counts the system calls of one thread until it is ended."""
+
+    def __init__(self, box, thread):
+        self.summary = box.folder / "strace.txt"
+        super().__init__("strace", [STRACE, "-c", "-o", self.summary, "-p", thread], box.folder)
+        box.add(self)
+
+    def attached(self):
+        if not self.running():
+            harness.skip(f"strace may not trace here: {self.text()[-200:]}")
+        return self.text().count("attached") > 0
+
+    def counts(self):
+        self.signal(signal.SIGINT)
+        self.wait()
+        rows = re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$",
+                          self.summary.read_text(), re.MULTILINE)
+        return {name: int(count) for count, name in rows if name != "total"}
+
+
+class SyscallsTest(harness.TestCase):
+    TASKS = 200
+
+    @staticmethod
+    def finished(sonde):
+        return sonde.metrics("sonde_runs_finished_total").value("sonde_runs_finished_total")
+
+    @staticmethod
+    def shard_thread(pid):
+        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            if (thread / "comm").read_text().startswith("sonde-shard"):
+                return thread.name
+        raise AssertionError("no thread of that name")
+
+    def count(self, line):
+        """System calls per probe: {name: calls}."""
+        with harness.Sandbox() as box:
+            ports = [harness.free_port(), harness.free_port()]
+            box.farm(f"--listen=http:{ports[0]}", f"--listen=tcp:{ports[1]}")
+            line = line.replace("HTTP", str(ports[0])).replace("TCP", str(ports[1]))
+            sonde = box.sonde("tasks:\n" + "".join(
+                f"  - {{name: t{i}, cron: \"* * * * * *\", spread: 0s, {line}}}\n" for i in range(self.TASKS)),
+                "--shards=1")
+            sonde.until_runs(3)
+            trace = Strace(box, self.shard_thread(sonde.pid))
+            harness.until("strace attached", trace.attached)
+            before = self.finished(sonde)
+            harness.until("five seconds' runs",
+                          lambda: self.finished(sonde) >= before + 5 * self.TASKS)
+            counts = trace.counts()
+            runs = self.finished(sonde) - before
+
+            self.assertEqual(sonde.metrics("sonde_runs").sum("sonde_runs_total", outcome="failed"),
+                             0)
+        return {name: count / runs for name, count in counts.items()}
+
+    def check(self, line, own_bound):
+        per_probe = self.count(line)
+        own = sum(per_probe.get(name, 0) for name in OWN)
+        shared = sum(per_probe.values()) - own
+        print(f"\n{line}: {own:.2f} own, {shared:.2f} shared: " +
+              ", ".join(f"{name} {count:.2f}" for name, count in
+                        sorted(per_probe.items(), key=lambda item: -item[1]) if count >= 0.01))
+        # The runs between attaching and the first scrape are counted on one side only.
+        self.assertLessEqual(own, own_bound * 1.05 + 0.1)
+        self.assertGreaterEqual(own, own_bound * 0.95)
+        self.assertLessEqual(shared, SHARED_BOUND)
+
+    def test_tcp(self):
+        self.check("type: tcp, target: '127.0.0.1:TCP'", 4)
+
+    def test_http(self):
+        self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 6)
+
+
+if __name__ == "__main__":
+    harness.main()
