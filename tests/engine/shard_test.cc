@@ -263,6 +263,17 @@ TEST(Shard, CloseStyleIsTheModules) {
   }
 }
 
+TEST(Shard, AConversationThatWaitsForNothingIsEndedAsInternal) {
+  class Ending : public SimPeer {
+    void OnAccepted(SimConnection& connection) override { connection.End(); }
+  };
+  SimWorld world;
+  AddPeer<Ending>(world, "10.0.0.1:80");
+  FakeTask task;
+  task.mode = Mode::kDeaf;
+  EXPECT_EQ(RunOnce(world, task).result.outcome, Outcome::kProberInternal);
+}
+
 // ---- policy -------------------------------------------------------------------------------------
 
 std::shared_ptr<const ProbePolicy> Deny(std::string_view rule) {

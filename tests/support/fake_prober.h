@@ -1,5 +1,6 @@
 // The smallest protocols there can be, for tests of the engine: `connect` passes when the leg is
-// open, `ask` sends PING and wants PONG, `tls` is `ask` inside TLS, `hop` follows "GO host:port\n".
+// open, `ask` sends PING and wants PONG, `tls` is `ask` inside TLS, `hop` follows "GO host:port\n",
+// `deaf` goes on waiting when nothing can come.
 #pragma once
 
 #include <memory>
@@ -10,7 +11,7 @@
 namespace sonde {
 
 struct FakeModule : Module {
-  enum class Mode { kConnect, kAsk, kHop };
+  enum class Mode { kConnect, kAsk, kHop, kDeaf };
   Mode mode = Mode::kConnect;
   std::string request = "PING\n";
   TlsProfile tls;

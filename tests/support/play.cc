@@ -43,7 +43,8 @@ const Certificate* FindCertificate(const std::string& name) {
                                                              {"not_yet_valid", &all.not_yet_valid},
                                                              {"wrong_name", &all.wrong_name},
                                                              {"self_signed", &all.self_signed},
-                                                             {"untrusted", &all.untrusted}};
+                                                             {"untrusted", &all.untrusted},
+                                                             {"forged", &all.forged}};
   const auto found = by_name.find(name);
   return found == by_name.end() ? nullptr : found->second;
 }
@@ -146,7 +147,7 @@ int ErrnoOf(const std::string& name) {
 
 class Play {
  public:
-  std::string Run(const std::string& path);
+  std::string Run(const std::string& path, Outcome* outcome);
 
  private:
   void Read(const std::string& path);
@@ -250,7 +251,14 @@ void Play::Stage(const Line& line) {
     if (w[2] == "speaks") peer.certificate = FindCertificate(w[4]);
     if (w[w.size() - 2] == "after") peer.answer->delay = Time(line, w.back());
   } else if (w[0] == "prober" && w.size() == 3) {
-    world_->network().FailConnects(w[2] == "ports" ? EADDRNOTAVAIL : EMFILE, 1);
+    const std::map<std::string, int> kLacks = {
+        {"ports", EADDRNOTAVAIL}, {"descriptors", EMFILE}, {"memory", ENOBUFS}};
+    const auto lack = kLacks.find(w[2]);
+    if (Check(line, lack != kLacks.end(), "no such lack")) {
+      world_->network().FailConnects(lack->second, 1);
+    }
+  } else if (w[0] == "peers" && w.size() == 4) {  // peers take N bytes
+    world_->network().first_window = std::stoul(w[2]);
   } else {
     Fail(line, "no such line");
   }
@@ -370,7 +378,7 @@ void Play::ExpectRun(const Line& line) {
   }
 }
 
-std::string Play::Run(const std::string& path) {
+std::string Play::Run(const std::string& path, Outcome* outcome) {
   Read(path);
   Load();
   if (!problems_.empty()) return problems_;
@@ -392,6 +400,7 @@ std::string Play::Run(const std::string& path) {
   }
   if (world_->runs.empty()) world_->RunToNext(Hours(1));
   if (world_->runs.empty()) return problems_ + "no run finished\n";
+  if (outcome) *outcome = world_->runs[0].result.outcome;
   for (const Line& line : expects_) ExpectRun(line);
   if (expects_.empty()) problems_ += "the play expects nothing\n";
   return problems_;
@@ -399,6 +408,8 @@ std::string Play::Run(const std::string& path) {
 
 }  // namespace
 
-std::string PlayFile(const std::string& path) { return Play().Run(path); }
+std::string PlayFile(const std::string& path, Outcome* outcome) {
+  return Play().Run(path, outcome);
+}
 
 }  // namespace sonde

@@ -6,7 +6,8 @@
 //   name shop.test is 10.0.0.1 after 2ms     # or: fails dns/not_found; is silent
 //   peer 10.0.0.1:80 accepts after 1ms       # or: refuses after 1ms; is silent; fails EHOSTUNREACH
 //   peer 10.0.0.1:443 speaks tls good        # good, expired, self_signed, wrong_name, ...
-//   prober lacks ports | descriptors         # the next connect
+//   prober lacks ports                       # or: descriptors; memory. The next connect
+//   peers take 10 bytes                      # of what is sent, and no more
 //   at 1ms expect sent "GET / HTTP/1.1"      # the text was sent on the newest connection
 //   at 2ms peer sends "HTTP/1.1 200 OK\r\n"  # [each byte every 1ms]
 //   at 9ms peer closes                       # or: resets
@@ -25,9 +26,12 @@
 
 #include <string>
 
+#include "engine/contract/outcome.h"
+
 namespace sonde {
 
 // Plays one file. Empty: everything came as written; otherwise what did not, with line numbers.
-std::string PlayFile(const std::string& path);
+// `outcome` (may be null) is that of the first run.
+std::string PlayFile(const std::string& path, Outcome* outcome = nullptr);
 
 }  // namespace sonde

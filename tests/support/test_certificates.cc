@@ -34,6 +34,8 @@ const TestCertificates& TestCertificates::Get() {
   static const TestCertificates* const all = [] {
     auto* c = new TestCertificates;
     c->ca = Certificate::SelfSigned(CaOptions("Sonde Test CA"));
+    c->forged = Certificate::SignedBy(Certificate::SelfSigned(CaOptions("Sonde Test CA")),
+                                      LeafOptions("good.test"));
     c->other_ca = Certificate::SelfSigned(CaOptions("Another CA"));
     CertificateOptions middle = CaOptions("Sonde Test Intermediate");
     middle.not_after_unix = kTestNowUnix + 10 * kDay;

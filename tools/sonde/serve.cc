@@ -10,6 +10,7 @@
 #include "exporter/http_server.h"
 #include "exporter/loop.h"
 #include "exporter/site.h"
+#include "protocols/body_budget.h"
 #include "tools/sonde/configuration.h"
 #include "tools/sonde/logger.h"
 #include "tools/sonde/run_log.h"
@@ -27,6 +28,11 @@ WallTime Now() {
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "sonde: %s\n", std::string(status.message()).c_str());
   return 1;
+}
+
+void SetBodyMemory(const EngineSettings& settings) {
+  BodyBudget::Global().SetLimits(static_cast<uint64_t>(settings.body_memory_per_probe),
+                                 static_cast<uint64_t>(settings.body_memory));
 }
 
 // One log line per line of text.
@@ -139,6 +145,7 @@ void Service::Take(LoadedFile loaded) {
   LogLines(*log_, LogLevel::kWarn, "configuration", loaded.warnings);
   TaskFile& file = loaded.file;
   engine_->SetLimits(Settings(file));
+  SetBodyMemory(file.engine);
   engine_->SetPolicy(std::make_shared<ProbePolicy>(std::move(file.policy)));
   site_->set_families(file.metrics.families);
   TaskDelta delta = configuration_.Replace(file.tasks);
