@@ -44,7 +44,7 @@ const Certificate* FindCertificate(const std::string& name) {
                                                              {"wrong_name", &all.wrong_name},
                                                              {"self_signed", &all.self_signed},
                                                              {"untrusted", &all.untrusted},
-                                                             {"forged", &all.forged}};
+                                                             {"tampered", &all.tampered}};
   const auto found = by_name.find(name);
   return found == by_name.end() ? nullptr : found->second;
 }

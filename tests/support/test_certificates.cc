@@ -1,5 +1,7 @@
 #include "tests/support/test_certificates.h"
 
+#include <openssl/x509.h>
+
 #include "engine/contract/address.h"
 
 namespace sonde {
@@ -34,8 +36,6 @@ const TestCertificates& TestCertificates::Get() {
   static const TestCertificates* const all = [] {
     auto* c = new TestCertificates;
     c->ca = Certificate::SelfSigned(CaOptions("Sonde Test CA"));
-    c->forged = Certificate::SignedBy(Certificate::SelfSigned(CaOptions("Sonde Test CA")),
-                                      LeafOptions("good.test"));
     c->other_ca = Certificate::SelfSigned(CaOptions("Another CA"));
     CertificateOptions middle = CaOptions("Sonde Test Intermediate");
     middle.not_after_unix = kTestNowUnix + 10 * kDay;
@@ -65,6 +65,10 @@ const TestCertificates& TestCertificates::Get() {
     bare.dns_names.clear();
     c->name_only = Certificate::SignedBy(c->ca, bare);
     c->client = c->Leaf("client.test");
+    c->tampered = c->Leaf("good.test");
+    const ASN1_BIT_STRING* signature = nullptr;
+    X509_get0_signature(&signature, nullptr, c->tampered.x509());
+    signature->data[signature->length - 1] ^= 1;
     return c;
   }();
   return *all;

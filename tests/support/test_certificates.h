@@ -32,7 +32,7 @@ class TestCertificates {
   Certificate expired, not_yet_valid, wrong_name;
   Certificate self_signed;  // "good.test", its own issuer
   Certificate untrusted;    // "good.test", of other_ca
-  Certificate forged;       // "good.test", of somebody who calls himself ca
+  Certificate tampered;     // "good.test", of ca, with a bit of its signature turned
   Certificate ip;           // 192.0.2.7 and 2001:db8::7
   Certificate name_only;    // CN good.test, no alternative name
   Certificate client;       // of ca, for client authentication
