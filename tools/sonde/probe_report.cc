@@ -25,6 +25,7 @@ std::string Number(double value) {
 
 // Printable ASCII and UTF-8's upper half as they are, the rest as \xHH; lines stay lines.
 std::string Printable(std::string_view text, std::string_view indent) {
+  text = text.substr(0, text.find_last_not_of("\r\n") + 1);
   std::string out(indent);
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
