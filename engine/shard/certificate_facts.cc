@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <iterator>
 #include <limits>
 #include <string_view>
 #include <vector>
@@ -121,7 +122,7 @@ int64_t UnixTime(const ASN1_TIME* time) {
 
 std::string NameText(const X509_NAME* name) {
   std::array<std::string, kAttributes.size()> named;
-  std::string others;
+  std::vector<std::string> others;
   const int count = X509_NAME_entry_count(name);
   for (int i = 0; i < count; ++i) {
     const X509_NAME_ENTRY* entry = X509_NAME_get_entry(name, i);
@@ -129,7 +130,7 @@ std::string NameText(const X509_NAME* name) {
     const auto known = std::find_if(kAttributes.begin(), kAttributes.end(),
                                     [nid](const Attribute& a) { return a.nid == nid; });
     if (known == kAttributes.end()) {
-      others.insert(0, "," + OtherText(entry));
+      others.push_back(OtherText(entry));
       continue;
     }
     const std::string value = Utf8(X509_NAME_ENTRY_get_data(entry));
@@ -142,13 +143,14 @@ std::string NameText(const X509_NAME* name) {
     }
   }
   std::string text;
-  for (const std::string& part : named) {
-    if (part.empty()) continue;
+  const auto append = [&text](const std::string& part) {
     if (!text.empty()) text += ',';
     text += part;
+  };
+  for (const std::string& part : named) {
+    if (!part.empty()) append(part);
   }
-  text += others;
-  if (text.starts_with(',')) text.erase(0, 1);
+  std::for_each(others.rbegin(), others.rend(), append);
   return text;
 }
 
@@ -161,8 +163,10 @@ std::string DnsNames(const X509* certificate) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
     if (name->type != GEN_DNS) continue;
     if (!text.empty()) text += ',';
-    text.append(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
-                static_cast<size_t>(ASN1_STRING_length(name->d.dNSName)));
+    // An IA5String by RFC 5280 section 4.2.1.6; what a peer puts there instead stays harmless.
+    const uint8_t* bytes = ASN1_STRING_get0_data(name->d.dNSName);
+    std::transform(bytes, bytes + ASN1_STRING_length(name->d.dNSName), std::back_inserter(text),
+                   [](uint8_t b) { return b < 0x20 || b >= 0x7f ? '?' : static_cast<char>(b); });
   }
   GENERAL_NAMES_free(names);
   return text;

@@ -57,12 +57,12 @@ std::string UtcText(int64_t unix_seconds) {
   return text;
 }
 
-// The peer chose these words: bounded, and no control characters.
+// The peer chose these words: bounded, and printable ASCII.
 std::string Quoted(std::string_view text) {
   constexpr size_t kMost = 200;
   std::string quoted;
   for (const char c : text.substr(0, kMost)) {
-    quoted += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    quoted += static_cast<signed char>(c) < 0x20 || c == 0x7f ? '?' : c;
   }
   return text.size() > kMost ? quoted + "..." : quoted;
 }

@@ -84,6 +84,12 @@ TEST(CertificateFacts, DnsNamesInCertificateOrder) {
   EXPECT_EQ(DnsNames(TestCertificates::Get().ip.x509()), "");
 }
 
+TEST(CertificateFacts, HostileDnsNamesStayHarmless) {
+  CertificateOptions options = TestCertificates::LeafOptions("x.test");
+  options.dns_names = {"a\xff\x01z.test"};
+  EXPECT_EQ(DnsNames(Certificate::SelfSigned(options).x509()), "a??z.test");
+}
+
 TEST(CertificateFacts, ExpiryBeyondNanoseconds) {
   CertificateOptions options = TestCertificates::LeafOptions("x.test");
   options.not_after_unix = 253402300799;  // 9999-12-31 23:59:59, RFC 5280 section 4.1.2.5
