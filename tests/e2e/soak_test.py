@@ -1,6 +1,6 @@
 """50,000 tasks at 15 s, half http and half tcp, against the farm on this machine.
 
-    soak_50k.py [--seconds 300] [--tasks 50000] [--shards N] [--no-stop]
+    soak_test.py [--seconds 300] [--tasks 50000] [--shards N] [--no-stop]
 
 Holds the promises of capacity: no target fails, nothing is skipped, every started run finishes, the
 schedule's lateness stays under 5 ms at its 99th percentile, and a stand-still of 5 s (SIGSTOP in
