@@ -4,22 +4,36 @@
 
 namespace sonde {
 
+Destination& Destinations::Make(std::string_view name, Instant now) {
+  if (const auto found = by_name_.find(name); found != by_name_.end()) return *found->second;
+  auto made = std::make_unique<Destination>();
+  made->name = name;
+  made->refilled = now;
+  const std::string_view key = made->name;
+  return *by_name_.emplace(key, std::move(made)).first->second;
+}
+
 Destination* Destinations::Take(std::string_view name, const ShardLimits& limits, Instant now) {
-  if (limits.destination_in_flight == 0 && limits.destination_rate <= 0) return nullptr;
-  auto found = by_name_.find(name);
-  if (found == by_name_.end()) {
-    auto made = std::make_unique<Destination>();
-    made->name = name;
-    made->refilled = now;
-    const std::string_view key = made->name;
-    found = by_name_.emplace(key, std::move(made)).first;
+  Destination* destination = nullptr;
+  if (limits.destination_in_flight > 0 || limits.destination_rate > 0) {
+    destination = &Make(name, now);
+  } else if (!by_name_.empty()) {
+    const auto found = by_name_.find(name);
+    if (found != by_name_.end()) destination = found->second.get();
   }
-  ++found->second->users;
-  return found->second.get();
+  if (destination) ++destination->users;
+  return destination;
+}
+
+Destination& Destinations::Pause(std::string_view name, Instant until, Instant now) {
+  Destination& destination = Make(name, now);
+  destination.paused_until = until;
+  return destination;
 }
 
 bool Destinations::Forget(Destination& destination, const ShardLimits& limits, Instant now) {
   if (destination.users > 0 || destination.ready || destination.armed()) return true;
+  if (destination.paused_until > now) return false;
   if (limits.destination_rate > 0) {
     Refill(destination, limits, now);
     if (destination.tokens < 1) return false;
@@ -37,6 +51,7 @@ void Destinations::Refill(Destination& destination, const ShardLimits& limits, I
 
 std::optional<BlockReason> Destinations::Blocked(Destination& destination,
                                                  const ShardLimits& limits, Instant now) {
+  if (destination.paused_until > now) return BlockReason::kPorts;
   if (limits.destination_in_flight > 0 && destination.in_flight >= limits.destination_in_flight) {
     return BlockReason::kDestination;
   }
@@ -52,9 +67,11 @@ void Destinations::Start(Destination& destination, const ShardLimits& limits) {
   if (limits.destination_rate > 0) destination.tokens -= 1;
 }
 
-Instant Destinations::NextToken(const Destination& destination, const ShardLimits& limits) {
+Instant Destinations::Reopens(const Destination& destination, const ShardLimits& limits) {
+  if (limits.destination_rate <= 0 || destination.tokens >= 1) return destination.paused_until;
   const double seconds = (1 - destination.tokens) / limits.destination_rate;
-  return destination.refilled + Nanoseconds(static_cast<int64_t>(seconds * 1e9) + 1);
+  const Instant token = destination.refilled + Nanoseconds(static_cast<int64_t>(seconds * 1e9) + 1);
+  return std::max(destination.paused_until, token);
 }
 
 void Destinations::Clear(TimerWheel& wheel) {

@@ -215,7 +215,7 @@ std::optional<BlockReason> Shard::Blocked(Entry& entry, Instant now) {
   }
   if (Destination* destination = entry.destination) {
     if (!destination->queue.empty() && entry.queue != &destination->queue) {
-      return limits_.destination_in_flight > 0 ? BlockReason::kDestination : BlockReason::kRate;
+      return destination->reason;
     }
     return Destinations::Blocked(*destination, limits_, now);
   }
@@ -225,10 +225,13 @@ std::optional<BlockReason> Shard::Blocked(Entry& entry, Instant now) {
 void Shard::Wait(Entry& entry, BlockReason reason, Instant now) {
   StartQueue* queue = &waiting_;
   if (reason == BlockReason::kHandshakes) queue = &waiting_handshake_;
-  if (reason == BlockReason::kDestination || reason == BlockReason::kRate) {
-    queue = &entry.destination->queue;
-    if (reason == BlockReason::kRate && !entry.destination->armed()) {
-      wheel_.Arm(*entry.destination, Destinations::NextToken(*entry.destination, limits_));
+  if (reason == BlockReason::kDestination || reason == BlockReason::kRate ||
+      reason == BlockReason::kPorts) {
+    Destination& destination = *entry.destination;
+    destination.reason = reason;
+    queue = &destination.queue;
+    if (reason != BlockReason::kDestination && !destination.armed()) {
+      wheel_.Arm(destination, Destinations::Reopens(destination, limits_));
     }
   }
   if (entry.queue == queue) return;
@@ -285,7 +288,7 @@ void Shard::Release(Entry& entry, Instant now) {
 
 void Shard::Forget(Destination& destination, Instant now) {
   if (!destinations_.Forget(destination, limits_, now)) {
-    wheel_.Arm(destination, Destinations::NextToken(destination, limits_));
+    wheel_.Arm(destination, Destinations::Reopens(destination, limits_));
   }
 }
 
@@ -349,6 +352,9 @@ void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at)
   counters_.outcomes[static_cast<size_t>(outcome)].Add();
   if (passed && spoiled) counters_.latencies_unrecorded.Add();
   entry.running = false;
+  if (outcome == Outcome::kProberPorts) {
+    Forget(destinations_.Pause(slot.task->plan->destination, at + Destinations::kPause, at), at);
+  }
   if (entry.destination) {
     --entry.destination->in_flight;
     if (!entry.destination->queue.empty()) LookAgain(*entry.destination);

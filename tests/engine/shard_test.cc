@@ -433,6 +433,40 @@ TEST(StartQueue, DescriptorsRunOutBeforeTheyAreGone) {
   for (const SimRun& run : world.runs) EXPECT_EQ(run.result.outcome, Outcome::kOk);
 }
 
+TEST(StartQueue, ADestinationWithoutPortsIsLeftAloneForAWhile) {
+  SimWorld world;
+  AddPeer<Mute>(world, "10.0.0.1:80");
+  AddPeer<Mute>(world, "10.0.0.2:80");
+  for (int i = 0; i < 40; ++i) {
+    FakeTask task;
+    task.name = "task" + std::to_string(i);
+    task.target = i % 2 == 0 ? "10.0.0.1:80" : "10.0.0.2:80";
+    world.Add(task.Make());
+  }
+  // The next connect finds no port; which of the two it is for, the pause will tell.
+  world.network().FailConnects(EADDRNOTAVAIL, 1);
+  ASSERT_TRUE(world.RunToNext(Seconds(2)));
+  const uint64_t poor = world.runs.back().task_id;
+  EXPECT_EQ(world.runs.back().result.outcome, Outcome::kProberPorts);
+  std::string target;
+  for (int i = 0; i < 40; ++i) {
+    if (TaskIdOf("task" + std::to_string(i)) == poor) {
+      target = i % 2 == 0 ? "10.0.0.1:80" : "10.0.0.2:80";
+    }
+  }
+  int there = 0, elsewhere = 0;
+  world.on_run = [&](const RunReport& run) {
+    (run.task.target == target ? there : elsewhere) += 1;
+    EXPECT_EQ(run.result.outcome, Outcome::kOk);
+  };
+  world.RunFor(Milliseconds(950));
+  EXPECT_EQ(there, 0);
+  EXPECT_GT(elsewhere, 10);
+  EXPECT_GT(Blocks(world, BlockReason::kPorts), 10u);
+  world.RunFor(Seconds(3));
+  EXPECT_GT(there, 50);  // what waited is run, then everything as before
+}
+
 TEST(StartQueue, ASlotThatFallsDueWhileItsTaskRunsIsSkipped) {
   SimWorld world;
   AddPeer<Answering>(world, "10.0.0.1:80", "PONG\n", Milliseconds(2500));
