@@ -94,16 +94,18 @@ void ReportIdle(size_t tasks) {
   const size_t empty = Taken();
   for (TaskDelta::Upsert& upsert : delta.upserts) shard->Apply(std::move(upsert));
   const size_t applied = Taken();
+  const size_t delta_bytes = delta.upserts.capacity() * sizeof(TaskDelta::Upsert);
 
   std::printf("Idle task (bytes, %zu tasks, half http, half tcp)\n", tasks);
   Row("task: value, target plan, texts", per_task(before, loaded));
-  Row("record: tally, its place in the configuration", per_task(loaded, replaced));
+  Row("record: tally, its place in the configuration", per_task(loaded + delta_bytes, replaced));
   Row("  of that the tally itself", sizeof(Tally));
   Row("exporter: label text, entry", per_task(replaced, shown));
   Row("shard: timer, state, its place in the shard", per_task(empty, applied));
   Row("  of that the entry itself", static_cast<double>(Shard::bytes_per_task()));
-  Row("together", per_task(before, applied));
-  Row("engine and tally alone", per_task(loaded, replaced) + per_task(empty, applied));
+  Row("together", per_task(before + delta_bytes, applied));
+  Row("engine and tally alone",
+      per_task(loaded + delta_bytes, replaced) + per_task(empty, applied));
 }
 
 // ---- in flight ----------------------------------------------------------------------------------

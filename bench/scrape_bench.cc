@@ -3,10 +3,10 @@
 // the rounds: on a shared machine only what stood side by side can be compared.
 //   scrape_bench [TASKS] [ROUNDS]        (default 50000 9)
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
@@ -72,11 +72,16 @@ void Render(const SampleSnapshot& tasks, Format format, Take&& take) {
   }
 }
 
+// Of this thread's processor: others on the machine do not count.
 double TimeOf(const std::function<void()>& work) {
-  const auto began = std::chrono::steady_clock::now();
+  const auto now = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
+  };
+  const double began = now();
   work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began)
-      .count();
+  return now() - began;
 }
 
 double Median(std::vector<double> values) {
