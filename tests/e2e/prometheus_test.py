@@ -146,8 +146,9 @@ class Prometheus(harness.Program):
             return json.load(answer)["data"]
 
     def query(self, expression, at=None):
-        """[(labels, value)] of an instant vector."""
-        parameters = {"query": expression} | ({"time": f"{at:.3f}"} if at else {})
+        """[(labels, value)] of an instant vector; `at` a sample's own time-stamp."""
+        # A millisecond on, for Prometheus cuts fractions of one off.
+        parameters = {"query": expression} | ({"time": f"{at + 0.001:.3f}"} if at else {})
         return [(row["metric"], float(row["value"][1]))
                 for row in self.api("query", **parameters)["result"]]
 
