@@ -326,6 +326,16 @@ def sonde(*arguments, env=None, stdin="", cwd=None):
     return Answer(completed)
 
 
+def probe(*arguments):
+    """`sonde probe ... --json`. A run that says it was late itself, on a machine that is busy, says
+    nothing about the target: it is asked again, a few times."""
+    for _ in range(5):
+        answer = sonde("probe", *arguments, "--json")
+        if answer.code != 2 or '"prober/late"' not in answer.out:
+            break
+    return answer
+
+
 class TestCase(unittest.TestCase):
     """One sandbox per class, with `set_up(box)` called once; its logs are shown when a test fails."""
     maxDiff = None
@@ -353,6 +363,12 @@ class TestCase(unittest.TestCase):
         crashed = ended_badly + [p for p in cls.box.programs if isinstance(p, (Sonde, Farm))
                                  and p.process.returncode not in (0, None)]
         assert not crashed, f"{crashed[0].name} ended with {crashed[0].process.returncode}\n{logs}"
+
+    def check_honest(self, metrics):
+        """Nothing was the prober's own trouble, unless the machine made it late."""
+        reasons = {labels["reason"] for labels, value in
+                   metrics.all("sonde_runs_inconclusive_total") if value}
+        self.assertLessEqual(reasons, {"late"})
 
     def run(self, result=None):
         before = len(result.failures) + len(result.errors)

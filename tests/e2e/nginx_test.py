@@ -253,7 +253,7 @@ class NginxTest(harness.TestCase):
         bad = sum(case.verdict == "failed" for case in self.cases.values())
         self.assertEqual(metrics.value("sonde_tasks", state="down"), bad)
         self.assertEqual(metrics.value("sonde_tasks", state="up"), len(self.cases) - bad)
-        self.assertEqual(metrics.sum("sonde_runs_total", outcome="inconclusive"), 0)
+        self.check_honest(metrics)
 
     def check_task(self, metrics, name, case):
         runs = metrics.by("status", "health_check_results", name=name)
@@ -277,8 +277,11 @@ class NginxTest(harness.TestCase):
             self.assertEqual(len(info), 1)
             ours = {k: v for k, v in info[0][0].items() if k in case.certificate.labels()}
             self.assertEqual(ours, case.certificate.labels())
-        count = metrics.value("probe_latency_seconds_count", name=name)
-        self.assertEqual(count or 0, runs["success"])
+        # A latency that a gap of our own may have spoiled is not recorded, and that is counted.
+        recorded = metrics.value("probe_latency_seconds_count", name=name) or 0
+        spoiled = metrics.value("sonde_latencies_unrecorded_total")
+        self.assertLessEqual(recorded, runs["success"])
+        self.assertGreaterEqual(recorded, runs["success"] - spoiled)
         age = time.time() - metrics.value("probe_last_run_timestamp_seconds", name=name)
         self.assertLess(abs(age), harness.PATIENCE)
 
@@ -286,8 +289,8 @@ class NginxTest(harness.TestCase):
         for name, case in self.cases.items():
             with self.subTest(name):
                 more = ["--expect", case.expect] if case.expect else []
-                answer = harness.sonde("probe", "http", case.target, "--json", "--module", name,
-                                       "--config.file", self.prober.config, *more)
+                answer = harness.probe("http", case.target, "--module", name, "--config.file",
+                                       self.prober.config, *more)
                 self.assertEqual(answer.code, 0 if case.verdict == "success" else 1, answer)
                 result = answer.json()
                 self.assertEqual((result["verdict"], result["phase"], result["reason"]),
