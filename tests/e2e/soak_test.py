@@ -195,6 +195,8 @@ def main():
         farm = box.farm(f"--listen=http:{http_port}", f"--listen=tcp:{tcp_port}")
         arguments = [f"--shards={options.shards}"] if options.shards else []
         sonde = box.sonde(configuration(options.tasks, http_port, tcp_port), *arguments)
+        # Reading pages of 200 MB is work of another machine's, in life: it steps back here.
+        os.nice(10)
         soak = Soak(options, sonde)
         quiet = soak.run()
         judge(soak, quiet, check)

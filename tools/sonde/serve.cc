@@ -1,10 +1,15 @@
 #include "tools/sonde/serve.h"
 
+#include <sys/resource.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <functional>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "engine/loop/engine.h"
 #include "exporter/http_server.h"
@@ -18,6 +23,9 @@
 
 namespace sonde {
 namespace {
+
+using ReloadDone = std::function<void(absl::Status)>;
+constexpr size_t kReloadsWaiting = 64;
 
 WallTime Now() {
   timespec now{};
@@ -53,14 +61,16 @@ class Service {
       : options_(options), log_(std::move(log)), run_log_(*log_, inbox_), self_(ThisBuild()) {}
 
   absl::Status Start(LoadedFile loaded);
-  void Run() { loop_->Run(); }
+  void Run();
   void Stop();
 
  private:
   absl::Status StartEngine(const TaskFile& file);
   absl::Status StartServer();
   void Take(LoadedFile loaded);
-  void Reload(std::function<void(absl::Status)> done);
+  void Refuse(const absl::Status& status);
+  void Reload(ReloadDone done);
+  void LoadAgain();
   EngineSettings Settings(const TaskFile& file) const;
 
   const ServeOptions options_;
@@ -79,7 +89,18 @@ class Service {
   bool ready_ = false;
   bool stopping_ = false;
   bool reloading_ = false;
+  std::vector<ReloadDone> asked_;  // and not yet answered by a reading
 };
+
+// Shards come first: a scrape of a large fleet must not make probes late. Raising the nice value
+// needs no privilege; an error changes nothing but that.
+void Service::Run() {
+  constexpr int kBehindShards = 5;
+  errno = 0;
+  const int now = getpriority(PRIO_PROCESS, 0);
+  if (errno == 0) setpriority(PRIO_PROCESS, 0, now + kBehindShards);
+  loop_->Run();
+}
 
 EngineSettings Service::Settings(const TaskFile& file) const {
   EngineSettings settings = file.engine;
@@ -106,7 +127,7 @@ absl::Status Service::StartServer() {
   parts.engine = engine_.get();
   parts.now = Now;
   parts.ready = [this] { return ready_ && !stopping_; };
-  parts.reload = [this](std::function<void(absl::Status)> done) { Reload(std::move(done)); };
+  parts.reload = [this](ReloadDone done) { Reload(std::move(done)); };
   parts.posts_refused = [this] { return loop_->posts_refused(); };
   site_ = std::make_unique<Site>(std::move(parts));
   Router router;
@@ -159,32 +180,45 @@ void Service::Take(LoadedFile loaded) {
   self_.SetReload(true, Now());
 }
 
-// Reads the file on a worker, takes it on the loop. One at a time.
-void Service::Reload(std::function<void(absl::Status)> done) {
-  if (std::exchange(reloading_, true)) {
-    done(absl::UnavailableError("a reload is under way"));
+// Reads the file on a worker, takes it on the loop. One at a time: who asks meanwhile is answered
+// by one more reading, since the file may have changed after the running one read it.
+void Service::Reload(ReloadDone done) {
+  if (asked_.size() >= kReloadsWaiting) {
+    done(absl::ResourceExhaustedError("too many reloads wait"));
     return;
   }
+  asked_.push_back(std::move(done));
+  if (!reloading_) LoadAgain();
+}
+
+void Service::LoadAgain() {
+  reloading_ = true;
+  auto answered = std::make_shared<std::vector<ReloadDone>>(std::exchange(asked_, {}));
   auto result = std::make_shared<absl::StatusOr<LoadedFile>>(absl::UnknownError("not loaded"));
-  const bool accepted = loop_->RunInWorker(
-      [this, result] { *result = LoadFile(options_.config_file, &files_); },
-      [this, result, done] {
-        reloading_ = false;
-        if (result->ok()) {
-          Take(**std::move(result));
-        } else {
-          self_.SetReload(false, Now());
-          log_->Log(LogLevel::kError, "reload failed, the running configuration stays",
-                    {{"file", options_.config_file}});
-          LogLines(*log_, LogLevel::kError, "configuration",
-                   std::string(result->status().message()));
-        }
-        done(result->status());
-      });
-  if (!accepted) {
+  const auto answer = [this, answered](const absl::Status& status) {
     reloading_ = false;
-    done(absl::ResourceExhaustedError("too many jobs wait"));
-  }
+    for (const ReloadDone& done : *answered) done(status);
+    if (!asked_.empty() && !reloading_) LoadAgain();
+  };
+  const bool accepted =
+      loop_->RunInWorker([this, result] { *result = LoadFile(options_.config_file, &files_); },
+                         [this, result, answer] {
+                           const absl::Status status = result->status();
+                           if (status.ok()) {
+                             Take(**std::move(result));
+                           } else {
+                             Refuse(status);
+                           }
+                           answer(status);
+                         });
+  if (!accepted) answer(absl::ResourceExhaustedError("too many jobs wait"));
+}
+
+void Service::Refuse(const absl::Status& status) {
+  self_.SetReload(false, Now());
+  log_->Log(LogLevel::kError, "reload failed, the running configuration stays",
+            {{"file", options_.config_file}});
+  LogLines(*log_, LogLevel::kError, "configuration", std::string(status.message()));
 }
 
 void Service::Stop() {
@@ -200,6 +234,8 @@ void Service::Stop() {
 }  // namespace
 
 int Serve(const ServeOptions& options) {
+  // Whoever asks for a reload before we listen to it gets none, but does not end us either.
+  std::signal(SIGHUP, SIG_IGN);
   auto log = MakeLogger(options.log_level, options.log_format);
   if (!log.ok()) return Fail(log.status());
   auto loaded = LoadFile(options.config_file, nullptr);
