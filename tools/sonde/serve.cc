@@ -211,7 +211,10 @@ void Service::LoadAgain() {
                            }
                            answer(status);
                          });
-  if (!accepted) answer(absl::ResourceExhaustedError("too many jobs wait"));
+  if (accepted) return;
+  const absl::Status status = absl::ResourceExhaustedError("too many jobs wait");
+  Refuse(status);
+  answer(status);
 }
 
 void Service::Refuse(const absl::Status& status) {
