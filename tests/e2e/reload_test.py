@@ -169,6 +169,54 @@ class ReloadTest(harness.TestCase):
                 self.assertIn("sonde.yml", said)
                 self.assertEqual(names(self.prober.metrics(RUNS)), set(self.tasks))
 
+    def test_task_of_another_type(self):
+        """The same name with another type is another task: its counters start anew."""
+        self.tasks["changes"] = task("changes", self.good, type="tcp",
+                                     target=f"'127.0.0.1:{self.good}'", interval="1h")
+        self.write()
+        self.prober.reload()
+        after = self.prober.metrics()
+        self.assertEqual({l["type"] for l, _ in after.all(RUNS, name="changes")}, {"tcp"})
+        self.assertLessEqual(count(after, "changes"), 1)
+        self.assertEqual(after.all("probe_http_status_code", name="changes"), [])
+
+    def test_settings(self):
+        """Families and the probe policy are in force at once; who is refused is not blamed."""
+        self.write("policy: {deny: [loopback]}\nmetrics: {families: [core]}\n" + self.text())
+        self.prober.reload()
+        refused = harness.until("runs are refused", lambda: self.refused(3))
+        self.assertEqual(refused.sum(RUNS, status="failed"), 0)
+        self.assertEqual(refused.all("probe_success_ratio"), [])
+        self.assertTrue(refused.all("probe_success"))
+        self.write()
+        self.prober.reload()
+        wanted = count(self.prober.metrics(), "stays") + 2
+        again = harness.until("runs again", lambda: self.at_least("stays", wanted))
+        self.assertEqual(again.sum(RUNS, status="failed"), 0)
+        self.assertTrue(again.all("probe_success_ratio"))
+
+    def refused(self, runs):
+        metrics = self.prober.metrics()
+        counted = metrics.value("sonde_runs_inconclusive_total", reason="policy")
+        return metrics if counted >= runs else None
+
+    def test_every_request_is_answered_by_a_later_reading(self):
+        """What was written before a signal or a request is in force after it, however many come at
+        once."""
+        for i in range(20):
+            self.tasks[f"new-{i}"] = task(f"new-{i}", self.good, interval="1h")
+            self.write()
+            for _ in range(3):
+                self.prober.signal(signal.SIGHUP)
+            if i % 5 == 4:
+                self.assertEqual(self.prober.reload(), (200, ""))
+                self.assertEqual(names(self.prober.metrics(RUNS)), set(self.tasks))
+        del self.tasks["new-7"]
+        self.write()
+        self.prober.signal(signal.SIGHUP)
+        harness.until("the last one counts",
+                      lambda: names(self.prober.metrics(RUNS)) == set(self.tasks))
+
     def test_reload_is_for_post(self):
         self.assertEqual(self.prober.get("/-/reload")[0], 405)
         self.assertEqual(self.prober.request("POST", "/-/reload",
@@ -231,7 +279,14 @@ class ManyTasksTest(harness.TestCase):
         half = self.reload(everyone[::2], interval="11m")
         self.assertEqual(sum(n.startswith("many-") for n in names(half)), self.MANY // 2)
         self.check_going_on(half)
-        # All go.
+        # All go, by a signal that comes while a larger file is read.
+        self.prober.config.write_text(self.configuration(everyone))
+        self.prober.signal(signal.SIGHUP)
+        self.prober.config.write_text(self.configuration([]))
+        self.prober.signal(signal.SIGHUP)
+        harness.until("the last file is in force",
+                      lambda: sum(self.prober.metrics("sonde_tasks").by(
+                          "state", "sonde_tasks").values()) == self.FEW)
         gone = self.reload([])
         self.assertEqual(names(gone), {f"few-{i}" for i in range(self.FEW)})
         end = self.check_going_on(gone)
