@@ -69,9 +69,14 @@ void Destinations::Start(Destination& destination, const ShardLimits& limits) {
 
 Instant Destinations::Reopens(const Destination& destination, const ShardLimits& limits) {
   if (limits.destination_rate <= 0 || destination.tokens >= 1) return destination.paused_until;
-  const double seconds = (1 - destination.tokens) / limits.destination_rate;
+  // A rate may be as good as none: nobody plans beyond an hour, and asks again then.
+  const double seconds = std::min(3600.0, (1 - destination.tokens) / limits.destination_rate);
   const Instant token = destination.refilled + Nanoseconds(static_cast<int64_t>(seconds * 1e9) + 1);
   return std::max(destination.paused_until, token);
+}
+
+void Destinations::ForEach(const std::function<void(Destination&)>& visit) {
+  for (auto& [name, destination] : by_name_) visit(*destination);
 }
 
 void Destinations::Clear(TimerWheel& wheel) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,6 +66,7 @@ class Destinations {
   // When its pause is over and the next token there.
   static Instant Reopens(const Destination& destination, const ShardLimits& limits);
   size_t size() const { return by_name_.size(); }
+  void ForEach(const std::function<void(Destination&)>& visit);  // which must forget none
   void Clear(TimerWheel& wheel);
 
  private:

@@ -23,20 +23,23 @@ class GapLog {
 
   // Ends are given in order of time.
   void Add(Instant begin, Instant end) {
-    if (end - begin < kShortest) return;
+    const Duration length = end - begin;
+    if (length < kShortest) return;
     ++count_;
-    Gap& slot = gaps_[next_++ % gaps_.size()];
-    if (slot.length > forgotten_.length) forgotten_.length = slot.length;
-    if (slot.end > forgotten_.end) forgotten_.end = slot.end;
-    slot = {end, end - begin};
+    // Whatever meets an older gap that is no longer meets this one too.
+    while (kept_ > 0 && gaps_[kept_ - 1].length <= length) --kept_;
+    if (kept_ == gaps_.size()) {
+      gaps_[kept_ - 1].end = end;  // taken for as long as the one before: errs to yes
+    } else {
+      gaps_[kept_++] = {end, length};
+    }
   }
 
-  // Did a gap longer than `threshold` overlap what began at `since` and is not over yet? Gaps
-  // pushed out of the ring are remembered as one, at their longest: the answer errs to yes.
+  // Did a gap longer than `threshold` overlap what began at `since` and is not over yet? Where more
+  // gaps would have to be remembered than there is room for, the answer errs to yes.
   bool Overlaps(Instant since, Duration threshold) const {
-    if (forgotten_.end > since && forgotten_.length > threshold) return true;
-    for (const Gap& gap : gaps_) {
-      if (gap.end > since && gap.length > threshold) return true;
+    for (size_t i = 0; i < kept_ && gaps_[i].length > threshold; ++i) {
+      if (gaps_[i].end > since) return true;
     }
     return false;
   }
@@ -48,10 +51,9 @@ class GapLog {
     Instant end;
     Duration length;
   };
-  std::array<Gap, 32> gaps_{};
-  size_t next_ = 0;
+  std::array<Gap, 32> gaps_{};  // later ends, shorter lengths
+  size_t kept_ = 0;
   uint64_t count_ = 0;
-  Gap forgotten_{};
 };
 
 }  // namespace sonde

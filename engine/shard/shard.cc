@@ -26,7 +26,9 @@ struct Shard::Entry : TimerNode, Waiter {
   SlotRef slot;
   bool scheduled = false;  // false: disabled, or the schedule has no further slot
   bool running = false;
+  uint8_t blocked = 0;  // bit per BlockReason of this wait
 };
+static_assert(kBlockReasons <= 8);
 
 Shard::Shard(const Options& options, Network& network, Files* files, ResultSink* sink)
     : network_(network),
@@ -115,7 +117,6 @@ void Shard::ArmDue(Entry& entry) {
 
 void Shard::ClockStepped(Duration wall_minus_mono) {
   const bool forward = wall_minus_mono > wall_offset_;
-  const WallTime before = ToWall(wheel_.now());
   wall_offset_ = wall_minus_mono;
   probes_.SetWallOffset(wall_offset_);
   const WallTime now = ToWall(wheel_.now());
@@ -132,13 +133,17 @@ void Shard::ClockStepped(Duration wall_minus_mono) {
       }
       continue;
     }
-    // Backwards: the slots up to `before` had their runs. They are not run again, unless that would
+    // Backwards: the slots before `due` had their runs. They are not run again, unless that would
     // silence the task for long: then it starts anew on the new time.
-    const Duration interval = entry->task->schedule.TypicalInterval();
-    const Duration silence = before - now;
+    const class Schedule& schedule = entry->task->schedule;
     const Duration bearable =
-        entry->task->schedule.is_cron() ? Hours(3) : std::max(interval * 2, Seconds(1));
-    Schedule(*entry, silence > bearable ? now : std::max(now, before));
+        schedule.is_cron() ? Hours(3) : std::max(schedule.TypicalInterval() * 2, Seconds(1));
+    const auto late = schedule.NextAfter(id, now + bearable);
+    if (late && *late < entry->due) {
+      Schedule(*entry, now);
+    } else {
+      ArmDue(*entry);
+    }
   }
 }
 
@@ -239,10 +244,13 @@ void Shard::Wait(Entry& entry, BlockReason reason, Instant now) {
     entry.queue->Remove(entry);
   } else {
     ++waiting_count_;
+    entry.blocked = 0;
     if (entry.now_run) wheel_.Arm(entry, now + entry.task->timeout);
   }
   queue->PushBack(entry);
-  counters_.blocked[static_cast<size_t>(reason)].Add();
+  const auto bit = static_cast<uint8_t>(1u << static_cast<unsigned>(reason));
+  if ((entry.blocked & bit) == 0) counters_.blocked[static_cast<size_t>(reason)].Add();
+  entry.blocked |= bit;
 }
 
 void Shard::StopWaiting(Entry& entry) {
@@ -264,14 +272,16 @@ void Shard::Start(Entry& entry) {
 void Shard::StartWaiting(Instant now) {
   StartFrom(waiting_, now);
   StartFrom(waiting_handshake_, now);
-  while (!ready_destinations_.empty() && starts_left_ > 0) {
-    Destination* destination = ready_destinations_.back();
-    ready_destinations_.pop_back();
+  size_t looked = 0;  // in their order: what the turn's last starts left over comes first next time
+  while (looked < ready_destinations_.size() && starts_left_ > 0) {
+    Destination* destination = ready_destinations_[looked++];
     StartFrom(destination->queue, now);
     destination->ready = false;
     if (starts_left_ <= 0 && !destination->queue.empty()) LookAgain(*destination);
     Forget(*destination, now);
   }
+  ready_destinations_.erase(ready_destinations_.begin(),
+                            ready_destinations_.begin() + static_cast<std::ptrdiff_t>(looked));
 }
 
 void Shard::LookAgain(Destination& destination) {
@@ -390,6 +400,17 @@ void Shard::CountScheduledRun(Entry& entry, const Task& task, WallTime finished)
 }
 
 // ---- changes ------------------------------------------------------------------------------------
+
+// Whoever waits for a destination is looked at under the new limits: the timers and the runs that
+// would have woken them belong to the old.
+void Shard::SetLimits(const ShardLimits& limits) {
+  if (limits == limits_) return;
+  limits_ = limits;
+  destinations_.ForEach([this](Destination& destination) {
+    wheel_.Cancel(destination);
+    LookAgain(destination);
+  });
+}
 
 // Ends what the entry is doing: its timer, its wait, its run.
 void Shard::Halt(Entry& entry, Instant at) {

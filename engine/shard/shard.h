@@ -59,7 +59,7 @@ class Shard final : private ProbeTable::Owner {
   void RunNow(uint64_t run, std::shared_ptr<const Task> task,
               std::function<void(Runner::Answer)> done);
   void CancelRun(uint64_t run);
-  void SetLimits(const ShardLimits& limits) { limits_ = limits; }
+  void SetLimits(const ShardLimits& limits);
   void SetPolicy(std::shared_ptr<const ProbePolicy> policy) { probes_.SetPolicy(policy); }
 
   // Ends every run as prober/cancelled and forgets all tasks. For stopping.

@@ -480,6 +480,79 @@ TEST(StartQueue, ASlotThatFallsDueWhileItsTaskRunsIsSkipped) {
   EXPECT_EQ(record->tally.counts().skipped, Skips(world, SkipReason::kOverlap));
 }
 
+TEST(StartQueue, AWaitIsCountedOncePerReasonHoweverOftenItChangesQueues) {
+  SimWorld::Options options;
+  options.limits.in_flight = 2;
+  options.limits.destination_in_flight = 1;
+  SimWorld world(options);
+  AddPeer<Answering>(world, "10.0.0.1:80", "PONG\n", Milliseconds(100));
+  AddPeer<Answering>(world, "10.0.0.2:80", "PONG\n", Milliseconds(130));
+  AddPeer<Answering>(world, "10.0.0.3:80", "PONG\n", Milliseconds(170));
+  for (int i = 0; i < 60; ++i) {
+    FakeTask task;
+    task.name = "task" + std::to_string(i);
+    task.target = "10.0.0." + std::to_string(1 + i % 3) + ":80";
+    task.mode = Mode::kAsk;
+    world.Add(task.Make());
+  }
+  world.RunFor(Seconds(60));
+  const ShardStats stats = world.shard().Stats();
+  const uint64_t waits = stats.started + stats.waiting;  // at most
+  EXPECT_LE(Blocks(world, BlockReason::kInFlight), waits);
+  EXPECT_LE(Blocks(world, BlockReason::kDestination), waits);
+  EXPECT_GT(Blocks(world, BlockReason::kDestination), 0u);
+}
+
+TEST(StartQueue, NewLimitsFreeWhoWaitsUnderTheOld) {
+  struct Change {
+    ShardLimits before, after;
+  };
+  ShardLimits slow, fast, none, one, many;
+  slow.destination_rate = 1e-12;  // the next token in centuries
+  fast.destination_rate = 100;
+  one.destination_in_flight = 1;
+  many.destination_in_flight = 100;
+  for (const Change& change : {Change{slow, fast},
+                               {slow, none},
+                               {slow, many},
+                               {one, many},
+                               {one, none},
+                               {one, fast},
+                               {one, slow},
+                               {none, slow}}) {
+    SimWorld::Options options;
+    options.limits = change.before;
+    SimWorld world(options);
+    AddPeer<Answering>(world, "10.0.0.1:80", "PONG\n", Seconds(3));
+    for (int i = 0; i < 20; ++i) {
+      FakeTask task;
+      task.name = "task" + std::to_string(i);
+      task.mode = Mode::kAsk;
+      task.interval = Seconds(10);
+      task.timeout = Seconds(5);
+      world.Add(task.Make());
+    }
+    while (world.shard().in_flight() == 0) world.RunFor(Milliseconds(1));
+    world.RunFor(Seconds(2));
+    const size_t before = world.shard().waiting();
+    world.shard().SetLimits(change.after);
+    world.RunFor(Milliseconds(500));
+    if (change.after == slow) {
+      world.RunFor(Seconds(60));
+      EXPECT_GT(world.shard().waiting(), 10u);
+    } else {
+      EXPECT_GT(before, 0u);
+      EXPECT_EQ(world.shard().waiting(), 0u);
+    }
+    world.shard().SetLimits(none);
+    world.RunFor(Seconds(12));
+    EXPECT_EQ(world.shard().waiting(), 0u);
+    const uint64_t finished = world.finished();
+    world.RunFor(Seconds(10));
+    EXPECT_EQ(world.finished() - finished, 20u);
+  }
+}
+
 // ---- late, defined once -------------------------------------------------------------------------
 
 TEST(Late, ADeadlineExpiresOnlyAfterAPollBegunAfterIt) {
@@ -641,6 +714,41 @@ TEST(Late, ALongIntervalIsNotLostToAShortStall) {
   EXPECT_EQ(record->tally.counts().skipped, 0u);
 }
 
+TEST(Late, AnOldLongGapDoesNotMakeLaterShortOnesLong) {
+  GapLog gaps;
+  const auto at = [](int64_t ms) { return Instant{Milliseconds(ms).ns}; };
+  gaps.Add(at(1'000), at(6'000));
+  for (int64_t i = 0; i < 1'000; ++i) gaps.Add(at(10'000 + i * 100), at(10'025 + i * 100));
+  EXPECT_TRUE(gaps.Overlaps(at(5'000), Seconds(1)));
+  EXPECT_FALSE(gaps.Overlaps(at(6'000), Seconds(1)));
+  EXPECT_FALSE(gaps.Overlaps(at(100'000), Seconds(1)));
+  EXPECT_TRUE(gaps.Overlaps(at(100'000), GapLog::kShortest));
+  EXPECT_FALSE(gaps.Overlaps(at(200'000), GapLog::kShortest));
+  // Ever shorter ones: the answer may err to yes, never to no.
+  for (int64_t i = 0; i < 200; ++i) gaps.Add(at(300'000 + i * 1'000), at(300'900 + i * 998));
+  for (int64_t i = 0; i < 200; ++i) {
+    EXPECT_TRUE(gaps.Overlaps(at(300'900 + i * 998 - 1), Milliseconds(900 - i * 2 - 1))) << i;
+  }
+  EXPECT_FALSE(gaps.Overlaps(at(300'900), Milliseconds(900)));
+}
+
+TEST(Late, ATargetThatNeverAnswersFailsOnABusyLoopThatOnceStoodStill) {
+  SimWorld world;
+  AddPeer<Silent>(world, "10.0.0.1:80");
+  FakeTask task;
+  task.interval = Seconds(10);
+  task.timeout = Seconds(8);  // 5 % are 400 ms
+  auto record = world.Add(task.Make());
+  world.StandStill(Seconds(5));
+  world.RunFor(Seconds(30));
+  for (int i = 0; i < 600; ++i) {  // turns of 30 ms: no gap for this task
+    world.StandStill(Milliseconds(130));
+    world.RunFor(Milliseconds(70));
+  }
+  EXPECT_LE(record->tally.counts().inconclusive, 1u);
+  EXPECT_GE(record->tally.counts().failed, 10u);
+}
+
 // ---- changes ------------------------------------------------------------------------------------
 
 TEST(Changes, UnchangedTasksKeepCountersAndPhase) {
@@ -733,6 +841,25 @@ TEST(Clock, AfterASmallStepBackNoSlotRunsTwice) {
   for (size_t i = 1; i < world.runs.size(); ++i) {
     EXPECT_GT(world.runs[i].result.due, world.runs[i - 1].result.due);
   }
+}
+
+TEST(Clock, AfterSeveralSmallStepsBackNoSlotRunsTwiceAndNoneIsLost) {
+  SimWorld world;
+  AddPeer<Mute>(world, "10.0.0.1:80");
+  FakeTask task;
+  task.interval = Seconds(10);
+  world.Add(task.Make());
+  world.RunFor(Seconds(60));
+  world.StepClock(Seconds(-15));
+  world.RunFor(Seconds(2));
+  world.StepClock(Milliseconds(-100));
+  world.RunFor(Seconds(3));
+  world.StepClock(Seconds(1));
+  world.RunFor(Seconds(120));
+  for (size_t i = 1; i < world.runs.size(); ++i) {
+    EXPECT_EQ(world.runs[i].result.due - world.runs[i - 1].result.due, Seconds(10));
+  }
+  EXPECT_EQ(Skips(world, SkipReason::kClockStep), 0u);
 }
 
 TEST(Clock, AfterABigStepBackATaskIsNotSilencedForHours) {
