@@ -1,17 +1,20 @@
 """50,000 tasks at 15 s, half http and half tcp, against the farm on this machine.
 
-    soak_test.py [--seconds 300] [--tasks 50000] [--shards N] [--no-stop]
+    soak_test.py [--seconds 300] [--tasks 50000] [--shards N] [--no-stop] [--real-time]
 
 Holds the promises of capacity: no target fails, nothing is skipped, every started run finishes, the
 schedule's lateness stays under 5 ms at its 99th percentile, and a stand-still of 5 s (SIGSTOP in
 the middle) is never blamed on a target. Prints what it took of CPU and memory.
 
-Bounds of time are the machine's as much as ours: judge them by a run on a quiet machine. The load
-before and after is printed.
+Bounds of time are the machine's as much as ours. The kernel says how long the shards' threads were
+ready and had no processor: when that was more than a hundredth of the time, lateness and skipped
+slots are printed but not judged, and the test counts as skipped. With `--real-time` (root) sonde and
+the farm run before everything else, so that a busy machine shows what a quiet one would.
 """
 
 import argparse
 import os
+import pathlib
 import signal
 import sys
 import time
@@ -22,6 +25,7 @@ INTERVAL = 15
 STAND_STILL = 5
 SCRAPE_EVERY = 15
 LATENESS_BOUND = 0.005
+WAITING_BOUND = 0.01  # share of the time a shard was ready and had to wait for a processor
 
 
 def address(number):
@@ -46,11 +50,29 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def threads(pid, name=""):
+    return [thread for thread in pathlib.Path(f"/proc/{pid}/task").iterdir()
+            if (thread / "comm").read_text().startswith(name)]
+
+
+def waited_seconds(pid):
+    """How long a shard's thread was ready to run and did not: the longest of all shards."""
+    return max(int((thread / "schedstat").read_text().split()[1]) / 1e9
+               for thread in threads(pid, "sonde-shard"))
+
+
+def run_first(*programs):
+    for program in programs:
+        for thread in threads(program.pid):
+            os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(1))
+
+
 class Soak:
     def __init__(self, options, sonde):
         self.options = options
         self.sonde = sonde
         self.pages = []  # (time, the process's own series)
+        self.waited = []  # seconds, at the time of each page
         self.text = ""   # the last page, whole
         self.scrape_seconds = []
 
@@ -61,6 +83,7 @@ class Soak:
         self.scrape_seconds.append(time.monotonic() - began)
         page = harness.Metrics(self.text.splitlines(), ["sonde_"])
         self.pages.append((began, page))
+        self.waited.append(waited_seconds(self.sonde.pid))
         return page
 
     def scrape_until(self, end):
@@ -121,7 +144,24 @@ def grown(page, base, name, **labels):
     return page.sum(name, **labels) - base.sum(name, **labels)
 
 
-def judge(soak, quiet, check):
+def timeline(soak):
+    """What happened between two scrapes, and what the machine did meanwhile."""
+    print("   at   p99 ms   skipped   waited for a processor   scrape ms")
+    for i in range(1, len(soak.pages)):
+        (before, base), (at, page) = soak.pages[i - 1:i + 1]
+        share = (soak.waited[i] - soak.waited[i - 1]) / (at - before)
+        skipped = grown(page, base, "sonde_runs_skipped_total")
+        late = quantile(lateness(base, page), 0.99) * 1e3
+        print(f"{at - soak.pages[0][0]:5.0f} {late:8.3f} {skipped:9.0f} {share * 100:22.2f} % "
+              f"{soak.scrape_seconds[i] * 1e3:11.0f}")
+
+
+def waiting_share(soak):
+    """Of the quiet parts: a thread that is stopped does not wait."""
+    return (soak.waited[-1] - soak.waited[0]) / (soak.pages[-1][0] - soak.pages[0][0])
+
+
+def judge(soak, quiet, check, check_time):
     first, stopped, resumed, last = quiet
     tasks = soak.options.tasks
     check("every task is there", last.sum("sonde_tasks") == tasks, last.sum("sonde_tasks"))
@@ -129,9 +169,9 @@ def judge(soak, quiet, check):
     check("no run failed", failed == 0, failed)
     for name, before, after in (("before", first, stopped), ("after", resumed, last)):
         skipped = grown(after, before, "sonde_runs_skipped_total")
-        check(f"nothing skipped {name} the stand-still", skipped == 0, skipped)
+        check_time(f"nothing skipped {name} the stand-still", skipped == 0, skipped)
         blocked = grown(after, before, "sonde_runs_blocked_total")
-        check(f"nothing waited {name} the stand-still", blocked == 0, blocked)
+        check_time(f"nothing waited {name} the stand-still", blocked == 0, blocked)
         unsure = grown(after, before, "sonde_runs_total", outcome="inconclusive")
         check(f"nothing inconclusive {name} the stand-still", unsure == 0, unsure)
     for _, page in soak.pages:
@@ -147,10 +187,11 @@ def judge(soak, quiet, check):
           f"{runs:.0f} runs + {missed:.0f} missed of {due:.0f}")
     if soak.options.stop:
         most = tasks / INTERVAL * (STAND_STILL + 1)
-        check("the stand-still was seen and counted", 0 < missed <= most, missed)
+        check("the stand-still was seen", missed > 0, missed)
+        check_time("nothing but the stand-still was missed", missed <= most, missed)
     whole = add(lateness(first, stopped), lateness(resumed, last))
     p99 = quantile(whole, 0.99)
-    check(f"lateness p99 under {LATENESS_BOUND * 1e3:g} ms", p99 < LATENESS_BOUND,
+    check_time(f"lateness p99 under {LATENESS_BOUND * 1e3:g} ms", p99 < LATENESS_BOUND,
           f"{p99 * 1e3:.3f} ms")
     print("lateness (ms):", ", ".join(
         f"p{q * 100:g} {quantile(whole, q) * 1e3:.3f}" for q in (0.5, 0.9, 0.99, 0.999)))
@@ -164,7 +205,7 @@ def judge_tasks(soak, check):
     """Every task alone: none failed, and each had its runs."""
     page = harness.Metrics(soak.text.splitlines(), ["health_check_results"])
     seconds = soak.pages[-1][0] - soak.pages[0][0]
-    least = seconds // INTERVAL - 2
+    least = max(1, seconds // INTERVAL - 2)
     starved = failing = 0
     for labels, value in page.all("health_check_results"):
         if labels["status"] == "success":
@@ -181,13 +222,22 @@ def main():
     parser.add_argument("--tasks", type=int, default=50000)
     parser.add_argument("--shards", type=int, default=0)
     parser.add_argument("--no-stop", dest="stop", action="store_false")
+    parser.add_argument("--real-time", action="store_true")
     options = parser.parse_args()
-    failures = []
+    failures, unjudged = [], []
+    quiet_machine = True
 
     def check(what, holds, found):
         print(f"{'ok  ' if holds else 'FAIL'} {what} ({found})")
         if not holds:
             failures.append(what)
+
+    def check_time(what, holds, found):
+        if holds or quiet_machine:
+            check(what, holds, found)
+        else:
+            print(f"busy {what} ({found})")
+            unjudged.append(what)
 
     print("load before:", os.getloadavg())
     with harness.Sandbox() as box:
@@ -198,8 +248,14 @@ def main():
         # Reading pages of 200 MB is work of another machine's, in life: it steps back here.
         os.nice(10)
         soak = Soak(options, sonde)
+        if options.real_time:
+            run_first(farm, sonde)
         quiet = soak.run()
-        judge(soak, quiet, check)
+        timeline(soak)
+        share = waiting_share(soak)
+        quiet_machine = share < WAITING_BOUND
+        print(f"shards waited for a processor {share * 100:.2f} % of the time")
+        judge(soak, quiet, check, check_time)
         judge_tasks(soak, check)
         print(f"sonde: {sonde.resident_bytes() / 2**20:.0f} MiB resident, "
               f"{soak.processor * 100:.1f} % of a core before the stand-still "
@@ -209,7 +265,11 @@ def main():
         if failures:
             print(box.logs())
     print("load after:", os.getloadavg())
-    return 1 if failures else 0
+    if failures:
+        return 1
+    if unjudged:
+        harness.skip("the machine was too busy to judge " + ", ".join(unjudged))
+    return 0
 
 
 if __name__ == "__main__":
