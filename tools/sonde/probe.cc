@@ -34,15 +34,15 @@ int Usage(std::string_view message) {
   return 2;
 }
 
-// Without places: the text they count in is made here, nobody has written it.
-int Usage(const Diagnostics& diagnostics) {
+// Without places: the text they count in is made here, nobody has written it. Warnings about other
+// modules of the file are not about this probe.
+void PrintFindings(const Diagnostics& diagnostics) {
   for (const Diagnostic& found : diagnostics.all()) {
-    if (!found.is_error) continue;
+    if (!found.is_error && found.path.starts_with("modules")) continue;
     const size_t dots = std::min(found.path.find_first_not_of('.'), found.path.size());
     const std::string path = found.path.substr(dots);
-    Usage(path.empty() ? found.message : path + ": " + found.message);
+    Usage((found.is_error ? "" : "warning: ") + (path.empty() ? "" : path + ": ") + found.message);
   }
-  return 2;
 }
 
 }  // namespace
@@ -60,7 +60,8 @@ int Probe(const ProbeOptions& options) {
     PrintLines(stderr, diagnostics.ToString(options.config_file));
     return 2;
   }
-  if (!diagnostics.ok() || !single.task) return Usage(diagnostics);
+  PrintFindings(diagnostics);
+  if (!diagnostics.ok() || !single.task) return 2;
 
   FileWatcher files;
   for (const std::string& named : single.files) files.Watch(named);
