@@ -158,6 +158,20 @@ class CommandTest(harness.TestCase):
                 answer = self.expect(harness.sonde("probe", *arguments), 2, "", said)
                 self.assertFalse(answer.err.endswith("\n\n"), answer)
 
+    def test_probe_warns(self):
+        answer = harness.sonde("probe", "http", "ftp://127.0.0.1/")
+        self.expect(answer, 1, "dns/not_found", "^sonde probe: warning: target: .*'ftp'")
+
+    def test_probe_with_a_file(self):
+        """What is wrong in the file has its place there; what is only odd elsewhere is not told."""
+        target = f"127.0.0.1:{self.http}"
+        file = self.box.write("modules.yml", "modules:\n  fine: {prober: tcp}\n"
+                              "  later: {prober: icmp}\n")
+        flags = ["--config.file", file, "--module", "fine"]
+        self.expect(harness.sonde("probe", "tcp", target, *flags), 0, "^success")
+        self.box.write("modules.yml", "modules:\n  fine: {prober: tcp}\n  bad: {probe: tcp}\n")
+        self.expect(harness.sonde("probe", "tcp", target, *flags), 2, "", r"^\S+modules\.yml:3:\d+: ")
+
     def test_probe_json_is_one_line(self):
         url = f"http://127.0.0.1:{self.http}/"
         answer = harness.sonde("probe", "http", url, "--json", "--expect", "{body_contains: ok}")

@@ -203,10 +203,12 @@ class Metrics:
 class Sonde(Program):
     """`sonde serve` on a port the kernel chose, with the configuration file `self.config`."""
 
-    def __init__(self, folder, config, *flags, env=None, name="sonde"):
+    def __init__(self, folder, config, *flags, env=None, name="sonde", under=()):
+        """`under`: words of a program that runs it, such as env or prlimit."""
         self.config = pathlib.Path(folder) / "sonde.yml"
         self.config.write_text(config)
-        super().__init__(name, [binaries() / "sonde", "serve", f"--config.file={self.config}",
+        super().__init__(name, [*under, binaries() / "sonde", "serve",
+                                f"--config.file={self.config}",
                                 "--web.listen-address=127.0.0.1:0", *flags], folder, env)
         match = self.until_ready(lambda: re.search(r"listening.*?(127\.0\.0\.1:\d+)", self.text()))
         self.address = match.group(1)
