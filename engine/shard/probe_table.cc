@@ -187,6 +187,8 @@ ProbeTable::Next ProbeTable::StartTls(Slot& slot, const TlsProfile& profile,
   }
   if (!profile.server_name.empty()) server_name = profile.server_name;
   slot.leg.tls_start = network_.Stamp();
+  slot.leg.tls_end = {};
+  slot.leg.tls = nullptr;
   slot.tls = TlsChannel::Client(*context, profile, server_name,
                                 WallTime{slot.leg.tls_start.ns + wall_offset_.ns});
   if (!slot.tls) return FailLeg(slot, Outcome::kProberMemory, "TLS", at);
@@ -213,15 +215,12 @@ void ProbeTable::EndHandshake(Slot& slot) {
   }
 }
 
-// What a handshake's progress means for the leg.
+// What a handshake's progress means for the leg. Only while it shakes hands.
 ProbeTable::Next ProbeTable::AfterTls(Slot& slot, TlsChannel::State before, Instant at) {
   const TlsChannel::State now = slot.tls->state();
   if (now == TlsChannel::State::kFailed) {
-    if (slot.state == Slot::State::kHandshaking) {
-      EndHandshake(slot);
-      return FailLeg(slot, slot.tls->outcome(), slot.tls->detail(), at);
-    }
-    return PeerClosed(slot, PeerClose::kTruncated, at);  // broken records after the handshake
+    EndHandshake(slot);
+    return FailLeg(slot, slot.tls->outcome(), slot.tls->detail(), at);
   }
   if (before == TlsChannel::State::kHandshaking && now != before) {
     slot.leg.tls_end = network_.Stamp();
@@ -311,11 +310,13 @@ ProbeTable::Next ProbeTable::TakeBytes(Slot& slot, Bytes bytes, Instant at) {
   plain_.Clear();
   slot.tls->Feed(bytes, plain_, slot.cipher_out);
   Flush(slot);
-  // One flight may end the handshake, carry application data and close: in that order.
-  if (Next next = AfterTls(slot, before, at)) {
-    if (next->kind != Step::Kind::kMore) return next;
-    Drive(slot, *next, at);
-    if (!Find(ref) || !slot.tls) return std::nullopt;
+  // One flight may end the handshake, carry application data and close or break: in that order.
+  if (slot.state == Slot::State::kHandshaking) {
+    if (Next next = AfterTls(slot, before, at)) {
+      if (next->kind != Step::Kind::kMore) return next;
+      Drive(slot, *next, at);
+      if (!Find(ref) || !slot.tls) return std::nullopt;
+    }
   }
   if (!plain_.empty()) {
     if (Next next = GivePlain(slot, plain_.bytes(), at)) {
@@ -326,6 +327,10 @@ ProbeTable::Next ProbeTable::TakeBytes(Slot& slot, Bytes bytes, Instant at) {
   }
   if (slot.tls->state() == TlsChannel::State::kEnded) {
     return PeerClosed(slot, PeerClose::kEnd, at);
+  }
+  // A record that is broken, or an alert: nobody's end, and no answer is complete by it.
+  if (slot.state == Slot::State::kOpen && slot.tls->state() == TlsChannel::State::kFailed) {
+    return PeerClosed(slot, PeerClose::kReset, at);
   }
   return std::nullopt;
 }

@@ -8,6 +8,8 @@
 
 #include "tests/support/fake_prober.h"
 #include "tests/support/sim_world.h"
+#include "tests/support/test_certificates.h"
+#include "tests/support/tls_server.h"
 
 namespace sonde {
 namespace {
@@ -272,6 +274,42 @@ TEST(Shard, AConversationThatWaitsForNothingIsEndedAsInternal) {
   FakeTask task;
   task.mode = Mode::kDeaf;
   EXPECT_EQ(RunOnce(world, task).result.outcome, Outcome::kProberInternal);
+}
+
+// Speaks TLS; what it says to PING is followed, in the same flight, by a record nobody encrypted.
+class BreaksTls : public SimPeer {
+ public:
+  explicit BreaksTls(std::string answer) : answer_(std::move(answer)) {}
+  void OnBytes(SimConnection& connection, std::string_view bytes) override {
+    if (!connection.state) {
+      TlsServerOptions options;
+      options.chain = {TestCertificates::Get().good};
+      connection.state = std::make_shared<TlsServer>(options);
+    }
+    auto& tls = *static_cast<TlsServer*>(connection.state.get());
+    std::string reply = tls.Feed(bytes);
+    if (tls.received() == "PING\n") {
+      if (!answer_.empty()) reply += tls.Write(answer_);
+      reply += std::string("\x17\x03\x03\x00\x20", 5) + std::string(32, 'x');
+    }
+    connection.Send(reply);
+  }
+
+ private:
+  std::string answer_;
+};
+
+TEST(Shard, ABrokenRecordIsNoEndAndTakesNothingBackThatCameBeforeIt) {
+  for (const bool answers : {true, false}) {
+    SimWorld world;
+    AddPeer<BreaksTls>(world, "10.0.0.1:80", answers ? "PONG\n" : "");
+    FakeTask task;
+    task.mode = Mode::kAsk;
+    task.use_tls = true;
+    task.tls.verify = false;
+    const SimRun run = RunOnce(world, task);
+    EXPECT_EQ(run.result.outcome, answers ? Outcome::kOk : Outcome::kFirstByteReset);
+  }
 }
 
 // ---- policy -------------------------------------------------------------------------------------
