@@ -850,6 +850,37 @@ TEST(Changes, ARemovedTaskEndsAsCancelledAndIsHeardOfNoMore) {
   EXPECT_EQ(world.runs.size(), 1u);
 }
 
+TEST(Changes, DisablingRemovingAndEnablingWhoWaitsLeavesTheQueuesWhole) {
+  SimWorld::Options options;
+  options.limits.destination_in_flight = 1;
+  SimWorld world(options);
+  AddPeer<Answering>(world, "10.0.0.1:80", "PONG\n", Milliseconds(300));
+  std::vector<std::shared_ptr<TaskRecord>> records;
+  FakeTask task;
+  task.mode = Mode::kAsk;
+  const auto named = [&task](int i) {
+    task.name = "task" + std::to_string(i);
+    return task.Make();
+  };
+  for (int i = 0; i < 10; ++i) records.push_back(world.Add(named(i)));
+  for (int round = 0; round < 50; ++round) {
+    world.RunFor(Milliseconds(310));
+    task.version += 1;
+    task.enabled = round % 2 != 0;
+    for (int i = 0; i < 8; ++i) world.Replace(records[static_cast<size_t>(i)], named(i));
+    if (round % 5 == 0) world.shard().Remove(TaskIdOf("task8"));
+    if (round % 5 == 2) records[8] = world.Add(named(8));
+  }
+  task.enabled = false;
+  task.version += 1;
+  for (int i = 0; i < 10; ++i) world.Replace(records[static_cast<size_t>(i)], named(i));
+  EXPECT_EQ(world.shard().in_flight(), 0u);
+  EXPECT_EQ(world.shard().waiting(), 0u);
+  const uint64_t before = world.finished();
+  world.RunFor(Seconds(5));
+  EXPECT_EQ(world.finished(), before);
+}
+
 // ---- clocks -------------------------------------------------------------------------------------
 
 TEST(Clock, AfterAStepForwardTheNextSlotIsTheNewTimesOwn) {
@@ -913,6 +944,53 @@ TEST(Clock, AfterABigStepBackATaskIsNotSilencedForHours) {
   EXPECT_NEAR(static_cast<double>(world.finished() - before), 6, 1);
 }
 
+TEST(Clock, EverySlotIsRunOrSkippedExactlyOnceWhateverHappens) {
+  SimWorld::Options options;
+  options.limits.in_flight = 8;
+  options.limits.destination_in_flight = 3;
+  options.keep_runs = false;
+  SimWorld world(options);
+  AddPeer<Answering>(world, "10.0.0.1:80", "PONG\n", Milliseconds(150));
+  AddPeer<Mute>(world, "10.0.0.2:80");
+  std::vector<std::pair<std::shared_ptr<const Task>, std::shared_ptr<TaskRecord>>> all;
+  const WallTime began = world.wall();
+  constexpr int64_t kIntervalsMs[] = {100, 700, 1'000, 5'000, 60'000, 3'600'000};
+  for (int i = 0; i < 120; ++i) {
+    FakeTask task;
+    task.name = "task" + std::to_string(i);
+    task.target = i % 3 == 0 ? "10.0.0.2:80" : "10.0.0.1:80";
+    task.mode = Mode::kAsk;
+    task.interval = Milliseconds(kIntervalsMs[i % 6]);
+    const auto made = task.Make();
+    all.emplace_back(made, world.Add(made));
+  }
+  uint64_t random = 7;
+  const auto below = [&random](uint64_t limit) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<int64_t>((random >> 33) % limit);
+  };
+  for (int i = 0; i < 300; ++i) {
+    world.RunFor(Milliseconds(below(3'000)));
+    if (below(3) == 0) world.StandStill(Milliseconds(below(4'000)));
+    if (below(4) == 0) world.StepClock(Milliseconds(below(9'000)));
+    // Back so little that no task starts anew.
+    if (below(4) == 0) world.StepClock(Milliseconds(-below(40)));
+    if (below(10) == 0) world.shard().SetLimits(options.limits);
+    if (below(10) == 0) world.shard().SetLimits({});
+  }
+  world.RunFor(Milliseconds(50));
+  world.StepClock({});  // a turn now
+  world.RunFor(Seconds(70));
+  world.StandStill({});
+  uint64_t due = 0, counted = 0;
+  for (const auto& [task, record] : all) {
+    due += task->schedule.CountBetween(task->id, began, world.wall(), UINT64_MAX);
+    const Tally::Counts counts = record->tally.counts();
+    counted += counts.success + counts.failed + counts.inconclusive + counts.skipped;
+  }
+  EXPECT_EQ(due, counted + world.shard().in_flight() + world.shard().waiting());
+}
+
 // ---- run now ------------------------------------------------------------------------------------
 
 TEST(RunNow, AnswersOnceAndLeavesTalliesAlone) {
@@ -947,6 +1025,39 @@ TEST(RunNow, CancelAndNoRoomInTime) {
   ASSERT_EQ(answers.size(), 2u);
   EXPECT_EQ(answers[1], Outcome::kProberCancelled);
   world.RunFor(Seconds(1));
+}
+
+TEST(RunNow, CancelsWhileResolvingWaitingAndAfterwards) {
+  SimWorld::Options options;
+  options.limits.destination_in_flight = 1;
+  SimWorld world(options);
+  SimName silent;
+  silent.silent = true;
+  world.network().AddName("shop.test", silent);
+  FakeTask task;
+  task.target = "shop.test:80";
+  task.timeout = Seconds(10);
+  std::vector<std::pair<int, Outcome>> answers;
+  const auto done = [&answers](int run) {
+    return [&answers, run](Runner::Answer answer) {
+      answers.emplace_back(run, answer.result.outcome);
+    };
+  };
+  for (const int run : {1, 2, 3}) {
+    world.shard().RunNow(static_cast<uint64_t>(run), task.Make(), done(run));
+  }
+  EXPECT_EQ(world.network().resolves_pending(), 1u);
+  EXPECT_EQ(world.shard().waiting(), 2u);
+  world.shard().CancelRun(2);
+  world.shard().CancelRun(1);
+  world.shard().CancelRun(1);
+  EXPECT_EQ(world.network().resolves_pending(), 0u);
+  world.RunFor(Shard::kHeartbeat);
+  EXPECT_EQ(world.shard().in_flight(), 1u);  // the third took its place
+  world.RunFor(Seconds(11));
+  const std::vector<std::pair<int, Outcome>> expected = {
+      {2, Outcome::kProberCancelled}, {1, Outcome::kProberCancelled}, {3, Outcome::kDnsTimeout}};
+  EXPECT_EQ(answers, expected);
 }
 
 }  // namespace
