@@ -7,7 +7,7 @@ schedule's lateness stays under 5 ms at its 99th percentile, and a stand-still o
 the middle) is never blamed on a target. Prints what it took of CPU and memory.
 
 Bounds of time are the machine's as much as ours. The kernel says how long the shards' threads were
-ready and had no processor: when that was more than a hundredth of the time, lateness and skipped
+ready and had no processor: when that was more than 3 % of the time, lateness and skipped
 slots are printed but not judged, and the test counts as skipped. With `--real-time` (root) sonde and
 the farm run before everything else, so that a busy machine shows what a quiet one would.
 """
@@ -25,7 +25,7 @@ INTERVAL = 15
 STAND_STILL = 5
 SCRAPE_EVERY = 15
 LATENESS_BOUND = 0.005
-WAITING_BOUND = 0.01  # share of the time a shard was ready and had to wait for a processor
+WAITING_BOUND = 0.03  # share of the time a shard was ready and had to wait for a processor
 
 
 def address(number):
