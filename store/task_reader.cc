@@ -33,6 +33,12 @@ std::string TextFault(std::string_view text, size_t most) {
   return "";
 }
 
+// Which of the three keys makes a cron schedule wrong: each is tried without the ones after it.
+std::string_view WrongCronKey(std::string_view expression, std::string_view zone) {
+  if (!Schedule::Cron("@daily", zone, Duration{}).ok()) return "timezone";
+  return Schedule::Cron(expression, zone, Duration{}).ok() ? "spread" : "cron";
+}
+
 }  // namespace
 
 TaskReader::TaskReader(const ProberList& probers, const ModuleSet& modules,
@@ -298,7 +304,7 @@ void TaskReader::ReadCron(ConfigReader& in, Task* task) {
   }
   const auto schedule = Schedule::Cron(expression, zone, spread);
   if (!schedule.ok()) {
-    in.Error("cron", std::string(schedule.status().message()));
+    in.Error(WrongCronKey(expression, zone), std::string(schedule.status().message()));
     return;
   }
   task->schedule = *schedule;

@@ -427,6 +427,31 @@ void Builder::TakeMerge(const ConfigNode& node) {
   for (const ConfigNode& item : node.items) merges_.push_back(item.entries);
 }
 
+// What libyaml says about the commonest slips, and what would be right.
+struct Advice {
+  std::string_view problem, context, advice;
+};
+constexpr Advice kAdvice[] = {
+    {"did not find expected alphabetic or numeric character", "while scanning an alias",
+     "a value that begins with * must be quoted"},
+    {"did not find expected alphabetic or numeric character", "while scanning an anchor",
+     "a value that begins with & must be quoted"},
+    {"found character that cannot start any token", "",
+     "indent with blanks, and quote values that begin with @, % or `"},
+    {"found unknown escape character", "",
+     "double a backslash within double quotes, or use single quotes"},
+    {"mapping values are not allowed in this context", "",
+     "a value that holds ': ' must be quoted"},
+};
+
+std::string_view AdviceFor(std::string_view problem, std::string_view context) {
+  for (const Advice& known : kAdvice) {
+    const bool here = known.context.empty() || known.context == context;
+    if (known.problem == problem && here) return known.advice;
+  }
+  return {};
+}
+
 void Builder::SyntaxError() {
   const yaml_parser_t& parser = events_.parser();
   const std::string problem = parser.problem == nullptr ? "cannot be read" : parser.problem;
@@ -445,6 +470,10 @@ void Builder::SyntaxError() {
     if (parser.context_mark.line != parser.problem_mark.line) {
       message += " that began in line " + std::to_string(from.line);
     }
+  }
+  const std::string_view context = parser.context == nullptr ? "" : parser.context;
+  if (const std::string_view advice = AdviceFor(problem, context); !advice.empty()) {
+    message += "; " + std::string(advice);
   }
   Error(Place(parser.problem_mark), std::move(message));
 }

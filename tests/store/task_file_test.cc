@@ -307,10 +307,17 @@ TEST(TaskFile, Schedules) {
        "unit is missing)\n"},
   };
   for (const Case& c : cases) EXPECT_EQ(Load(OneTask(c.text)).messages, c.messages) << c.text;
-  for (const char* bad : {"  cron: nonsense\n", "  cron: '0 0 * * *'\n  timezone: Mars/Base\n"}) {
-    const Loaded loaded = Load(OneTask(bad));
-    EXPECT_FALSE(loaded.ok) << bad;
-    EXPECT_TRUE(loaded.messages.starts_with("5:3: tasks[0].cron: ")) << loaded.messages;
+  // The place is that of the key to mend.
+  const Case wrong[] = {
+      {"  cron: nonsense\n", "5:3: tasks[0].cron: "},
+      {"  cron: '0 0 * * *'\n  timezone: Mars/Base\n", "6:3: tasks[0].timezone: "},
+      {"  cron: nonsense\n  timezone: Mars/Base\n", "6:3: tasks[0].timezone: "},
+      {"  cron: '* * * * *'\n  timezone: UTC\n  spread: 2h\n", "7:3: tasks[0].spread: "},
+  };
+  for (const Case& c : wrong) {
+    const Loaded loaded = Load(OneTask(c.text));
+    EXPECT_FALSE(loaded.ok) << c.text;
+    EXPECT_TRUE(loaded.messages.starts_with(c.messages)) << loaded.messages;
     EXPECT_TRUE(loaded.file.tasks.empty());
   }
 }

@@ -122,13 +122,23 @@ TEST(ReadYaml, BadTextsNameThePlace) {
        "2:1: found a tab character that violates indentation, while scanning a plain scalar that "
        "began in line 1\n"},
       {"a: 'open", "1:9: found unexpected end of stream, while scanning a quoted scalar\n"},
-      {"a: b: c", "1:5: mapping values are not allowed in this context\n"},
+      {"a: b: c",
+       "1:5: mapping values are not allowed in this context; a value that holds ': ' must be "
+       "quoted\n"},
+      {"cron: */5 * * * *",
+       "1:8: did not find expected alphabetic or numeric character, while scanning an alias; a "
+       "value that begins with * must be quoted\n"},
+      {"a: && b",
+       "1:5: did not find expected alphabetic or numeric character, while scanning an anchor; a "
+       "value that begins with & must be quoted\n"},
       {"a: @x",
-       "1:4: found character that cannot start any token, while scanning for the next "
-       "token\n"},
+       "1:4: found character that cannot start any token, while scanning for the next token; "
+       "indent with blanks, and quote values that begin with @, % or `\n"},
       {"a: 1\nb: \x01", "2:4: control characters are not allowed\n"},
       {"a: 1\nb: \xff", "2:4: invalid leading UTF-8 octet\n"},
-      {"a: \"\\q\"", "1:5: found unknown escape character, while parsing a quoted scalar\n"},
+      {"a: \"\\q\"",
+       "1:5: found unknown escape character, while parsing a quoted scalar; double a backslash "
+       "within double quotes, or use single quotes\n"},
   };
   for (const Bad& bad : kBad) {
     Diagnostics diagnostics;
