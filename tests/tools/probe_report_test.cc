@@ -40,6 +40,25 @@ TEST(ProbeReportTest, TextSaysVerdictReasonAndWaterfall) {
   EXPECT_EQ(text.find('\x1b'), std::string::npos);  // nothing of the peer's reaches a terminal
 }
 
+TEST(ProbeReportTest, NoControlOfAnyKindReachesTheTerminal) {
+  Runner::Answer answer = Failed();
+  answer.evidence.body = "caf\u00e9 \u20ac\r\n\xc2\x9b[2J \x9b[2J \xff\x7f \xe2\x82";
+  const std::string text = ProbeReportText(*SomeTask(), answer);
+  EXPECT_NE(text.find("  | caf\u00e9 \u20ac\n  | \\xc2\\x9b[2J \\x9b[2J \\xff\\x7f \\xe2\\x82\n"),
+            std::string::npos)
+      << text;
+}
+
+TEST(ProbeReportTest, NothingIsSaidTwice) {
+  Runner::Answer answer = Failed();
+  answer.result.outcome = Outcome::kDnsNotFound;
+  const std::string sentence(Info(Outcome::kDnsNotFound).sentence);
+  answer.evidence.detail = sentence;
+  const std::string text = ProbeReportText(*SomeTask(), answer);
+  EXPECT_NE(text.find(sentence), std::string::npos);
+  EXPECT_EQ(text.find(sentence), text.rfind(sentence)) << text;
+}
+
 TEST(ProbeReportTest, JsonHasTheSame) {
   const auto json = nlohmann::json::parse(ProbeReportJson(*SomeTask(), Failed()));
   EXPECT_EQ(json["verdict"], "failed");

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/contract/duration_text.h"
+#include "engine/contract/scalar_text.h"
 
 namespace sonde {
 namespace {
@@ -23,23 +24,36 @@ std::string Number(double value) {
   return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
-// Printable ASCII and UTF-8's upper half as they are, the rest as \xHH; lines stay lines.
+// Bytes of the character that begins `text` and may reach a terminal; 0 when none does: controls,
+// those of UTF-8 (U+0080 to U+009F) too, and what is not UTF-8.
+size_t ShownLength(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
+  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (text.size() < length || !IsUtf8(text.substr(0, length))) return 0;
+  return first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0 ? 0 : length;
+}
+
+// What cannot be shown is \xHH; lines stay lines.
 std::string Printable(std::string_view text, std::string_view indent) {
   text = text.substr(0, text.find_last_not_of("\r\n") + 1);
   std::string out(indent);
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\r') continue;
-    if (c == '\n') {
-      out += '\n';
-      out += indent;
-    } else if (byte < 0x20 || byte == 0x7f) {
-      char code[8];
-      std::snprintf(code, sizeof code, "\\x%02x", byte);
-      out += code;
+  while (!text.empty()) {
+    size_t taken = ShownLength(text);
+    if (taken > 0) {
+      out += text.substr(0, taken);
     } else {
-      out += c;
+      taken = 1;
+      if (text[0] == '\n') {
+        out += '\n';
+        out += indent;
+      } else if (text[0] != '\r') {
+        char code[8];
+        std::snprintf(code, sizeof code, "\\x%02x", static_cast<unsigned char>(text[0]));
+        out += code;
+      }
     }
+    text.remove_prefix(taken);
   }
   return out;
 }
@@ -81,7 +95,8 @@ std::string ProbeReportText(const Task& task, const Runner::Answer& answer) {
                     std::string(task.prober->name()) + " " + Printable(task.target, "") + "\n" +
                     "  " + std::string(OutcomeName(result.outcome)) + ": " +
                     std::string(info.sentence) + "\n";
-  if (!answer.evidence.detail.empty()) out += Printable(answer.evidence.detail, "  ") + "\n";
+  const std::string& detail = answer.evidence.detail;
+  if (!detail.empty() && detail != info.sentence) out += Printable(detail, "  ") + "\n";
   if (answer.evidence.peer.family != IpFamily::kNone) {
     out += "  address " + answer.evidence.peer.HostPort() + "\n";
   }
