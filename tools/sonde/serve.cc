@@ -72,6 +72,7 @@ class Service {
   void Reload(ReloadDone done);
   void LoadAgain();
   EngineSettings Settings(const TaskFile& file) const;
+  void WarnOfRestart(const EngineSettings& wanted);
 
   const ServeOptions options_;
   std::unique_ptr<Logger> log_;
@@ -82,6 +83,7 @@ class Service {
   SelfMetrics self_;
   Catalog catalog_;
   Configuration configuration_;
+  EngineSettings at_start_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Site> site_;
   std::unique_ptr<HttpServer> server_;
@@ -110,7 +112,7 @@ EngineSettings Service::Settings(const TaskFile& file) const {
 
 absl::Status Service::StartEngine(const TaskFile& file) {
   Engine::Options engine;
-  engine.settings = Settings(file);
+  at_start_ = engine.settings = Settings(file);
   engine.pin = options_.pin;
   engine.policy = std::make_shared<ProbePolicy>(file.policy);
   auto started = Engine::Start(engine, files_, &run_log_);
@@ -161,10 +163,21 @@ absl::Status Service::Start(LoadedFile loaded) {
   return absl::OkStatus();
 }
 
+// Nothing of the file is ignored in silence: not what only a restart puts in force either.
+void Service::WarnOfRestart(const EngineSettings& wanted) {
+  const std::pair<std::string_view, bool> kFixed[] = {
+      {"engine.shards", wanted.shards != at_start_.shards},
+      {"engine.max_descriptors", wanted.max_descriptors != at_start_.max_descriptors}};
+  for (const auto& [key, changed] : kFixed) {
+    if (changed) log_->Log(LogLevel::kWarn, "this change needs a restart", {{"key", key}});
+  }
+}
+
 // Puts a loaded file in force. Loop thread.
 void Service::Take(LoadedFile loaded) {
   LogLines(*log_, LogLevel::kWarn, "configuration", loaded.warnings);
   TaskFile& file = loaded.file;
+  WarnOfRestart(Settings(file));
   engine_->SetLimits(Settings(file));
   SetBodyMemory(file.engine);
   engine_->SetPolicy(std::make_shared<ProbePolicy>(std::move(file.policy)));
