@@ -55,6 +55,12 @@ td small { display: block; color: var(--soft); }
 .up { color: var(--up); } .down { color: var(--down); }
 .unknown { color: var(--unknown); } .disabled { color: var(--disabled); }
 .empty { color: var(--soft); padding: 2rem 0; }
+/* A telephone held upright shows what is down and why; type and target when it is turned. */
+@media (max-width: 40rem) {
+  :is(th, td):is(:nth-child(2), :nth-child(3)) { display: none; }
+  th, td { padding: .4rem; }
+  td.long { min-width: 7.5rem; }
+}
 )";
 
 struct Standing {
@@ -116,7 +122,8 @@ void WriteOutcome(Html html, const CatalogEntry& entry) {
   html.Text(OutcomeName(outcome.outcome));
   if (outcome.outcome != Outcome::kOk) {
     html.Raw("<small>").Text(outcome.sentence);
-    if (entry.words && entry.words->outcome == outcome.outcome && !entry.words->detail.empty()) {
+    if (entry.words && entry.words->outcome == outcome.outcome && !entry.words->detail.empty() &&
+        entry.words->detail != outcome.sentence) {
       html.Raw(": ").Text(entry.words->detail);
     }
     html.Raw("</small>");
