@@ -1,6 +1,7 @@
 """Certificates for end-to-end tests: an authority of our own, made by the openssl command, which can
 issue certificates for any time."""
 import datetime
+import functools
 import pathlib
 import subprocess
 
@@ -56,10 +57,12 @@ class Certificate:
     def _field(self, *flags):
         return run("x509", "-in", self.certificate, "-noout", *flags).strip().split("=", 1)[1]
 
+    @functools.cache
     def not_after(self):
         when = datetime.datetime.strptime(self._field("-enddate"), "%b %d %H:%M:%S %Y GMT")
         return when.replace(tzinfo=datetime.timezone.utc).timestamp()
 
+    @functools.cache
     def labels(self):
         """What probe_ssl_last_chain_info should say of it."""
         names = run("x509", "-in", self.certificate, "-noout", "-ext", "subjectAltName")
