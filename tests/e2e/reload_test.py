@@ -195,6 +195,18 @@ class ReloadTest(harness.TestCase):
         self.assertEqual(again.sum(RUNS, status="failed"), 0)
         self.assertTrue(again.all("probe_success_ratio"))
 
+    def test_settings_that_wait_for_a_restart_are_named(self):
+        self.write("engine: {shards: 3, max_descriptors: 777, max_in_flight: 50}\n" + self.text())
+        self.prober.reload()
+        line = 'msg="this change needs a restart" key='
+        said = harness.until("both are named", lambda: self.lines_with(line, 2))
+        keys = sorted(text.split(line)[1].strip() for text in said)
+        self.assertEqual(keys, ["engine.max_descriptors", "engine.shards"])
+
+    def lines_with(self, text, least):
+        found = [line for line in self.prober.output.read_text().splitlines() if text in line]
+        return found if len(found) >= least else None
+
     def refused(self, runs):
         metrics = self.prober.metrics()
         counted = metrics.value("sonde_runs_inconclusive_total", reason="policy")
