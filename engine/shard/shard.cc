@@ -420,6 +420,14 @@ void Shard::Halt(Entry& entry, Instant at) {
   Release(entry, at);
 }
 
+// The entry waits for a destination its task no longer has: it is looked at anew this turn.
+void Shard::GoElsewhere(Entry& entry, Instant now) {
+  entry.queue->Remove(entry);
+  Release(entry, now);
+  entry.destination = destinations_.Take(entry.task->plan->destination, limits_, now);
+  waiting_.PushBack(entry);
+}
+
 void Shard::Apply(TaskDelta::Upsert upsert) {
   std::unique_ptr<Entry>& entry = tasks_[upsert.task->id];
   const bool fresh = entry == nullptr;
@@ -431,6 +439,9 @@ void Shard::Apply(TaskDelta::Upsert upsert) {
     Halt(*entry, network_.Stamp());
     entry->scheduled = false;
     return;
+  }
+  if (!fresh && entry->queue && old->plan->destination != entry->task->plan->destination) {
+    GoElsewhere(*entry, network_.Stamp());
   }
   // A run in flight ends as it began; a changed schedule or a task switched on is armed anew.
   if (fresh || !old->enabled || !(old->schedule == entry->task->schedule)) {

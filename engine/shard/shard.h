@@ -98,6 +98,7 @@ class Shard final : private ProbeTable::Owner {
   void LookAgain(Destination& destination);
   void Release(Entry& entry, Instant now);
   void Forget(Destination& destination, Instant now);
+  void GoElsewhere(Entry& entry, Instant now);
   void Halt(Entry& entry, Instant at);
   void EndNowRun(Entry& entry, Outcome outcome, Instant at);
 

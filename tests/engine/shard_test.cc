@@ -850,6 +850,28 @@ TEST(Changes, ARemovedTaskEndsAsCancelledAndIsHeardOfNoMore) {
   EXPECT_EQ(world.runs.size(), 1u);
 }
 
+TEST(Changes, WhoWaitsForADestinationItNoLongerHasGoesToItsNewOne) {
+  SimWorld::Options options;
+  options.limits.destination_in_flight = 1;
+  SimWorld world(options);
+  AddPeer<Silent>(world, "10.0.0.1:80");
+  AddPeer<Mute>(world, "10.0.0.2:80");
+  FakeTask task;
+  task.timeout = Seconds(60);
+  world.Add(task.Make());
+  while (world.shard().in_flight() == 0) world.RunFor(Milliseconds(1));
+  task.name = "other";
+  auto record = world.Add(task.Make());
+  world.RunFor(Seconds(2));
+  EXPECT_EQ(world.shard().waiting(), 1u);
+  task.target = "10.0.0.2:80";
+  task.version = 2;
+  world.Replace(record, task.Make());
+  world.RunFor(Milliseconds(100));
+  EXPECT_EQ(world.shard().waiting(), 0u);
+  EXPECT_GE(record->tally.counts().success, 1u);
+}
+
 TEST(Changes, DisablingRemovingAndEnablingWhoWaitsLeavesTheQueuesWhole) {
   SimWorld::Options options;
   options.limits.destination_in_flight = 1;
