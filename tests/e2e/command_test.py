@@ -149,7 +149,7 @@ class CommandTest(harness.TestCase):
                 (["http", "not a url"], "not a url"),
                 (["tcp", "127.0.0.1"], "port"),
                 (["tcp", target, "--timeout", "5"], "timeout"),
-                (["tcp", target, "--module", "m"], "no module 'm'"),
+                (["tcp", target, "--module", "m"], "--config.file is missing"),
                 (["tcp", target, "--config.file", "/nowhere.yml"], "/nowhere.yml"),
                 (["tcp", target, "--options", "{sound: loud}"], "sound"),
                 (["tcp", target, "--options", "{tls"], "sonde probe: "),

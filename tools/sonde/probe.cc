@@ -49,6 +49,9 @@ void PrintFindings(const Diagnostics& diagnostics) {
 
 int Probe(const ProbeOptions& options) {
   std::string modules;
+  if (!options.module.empty() && options.config_file.empty()) {
+    return Usage("--module is looked up in a file: --config.file is missing");
+  }
   if (!options.config_file.empty()) {
     auto text = ReadFileBounded(options.config_file, kConfigFileLimit);
     if (!text.ok()) return Usage(std::string(text.status().message()));
