@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -140,10 +141,30 @@ class Day {
     SimWorld::Options options;
     options.seed = plan.seed;
     options.keep_runs = false;
-    options.limits.in_flight = 300;
-    options.limits.destination_in_flight = 20;
-    options.limits.destination_rate = 50;
+    options.limits = UsualLimits();
     return options;
+  }
+
+  static ShardLimits UsualLimits() {
+    ShardLimits limits;
+    limits.in_flight = 300;
+    limits.destination_in_flight = 20;
+    limits.destination_rate = 50;
+    return limits;
+  }
+
+  // Limits of a reload: smaller, larger, switched off, nearly shut.
+  ShardLimits OtherLimits() {
+    constexpr size_t kInFlight[] = {1, 20, 300, 5'000};
+    constexpr size_t kThere[] = {0, 1, 20, 1'000};
+    constexpr double kRates[] = {0, 0.01, 1, 50};
+    ShardLimits limits;
+    limits.in_flight = kInFlight[Below(random_, 4)];
+    limits.handshakes = Below(random_, 3);
+    limits.destination_in_flight = kThere[Below(random_, 4)];
+    limits.destination_rate = kRates[Below(random_, 4)];
+    limits.descriptors_reserve = OneIn(random_, 3) ? 19'995 : 0;
+    return limits;
   }
 
   void AddNames() {
@@ -181,6 +202,11 @@ class Day {
         world_.Replace(found->second.record, std::move(task));
       }
     }
+    for (uint64_t i = Below(random_, 4); i > 0; --i) RunNow();
+    if (OneIn(random_, 15)) Switch();
+    // What an hour under strange limits did must be over soon after it.
+    if (OneIn(random_, 40)) world_.shard().SetLimits(OtherLimits());
+    if (OneIn(random_, 10)) world_.shard().SetLimits(UsualLimits());
     if (OneIn(random_, 30)) {
       world_.StandStill(Milliseconds(static_cast<int64_t>(Below(random_, 20'000))));
     }
@@ -191,6 +217,37 @@ class Day {
     }
     if (OneIn(random_, 10)) world_.network().FailConnects(EADDRNOTAVAIL, 5);
     if (OneIn(random_, 15)) world_.network().FailConnects(EMFILE, 5);
+  }
+
+  // Some are cancelled: waiting, resolving, connecting, or when they are long over.
+  void RunNow() {
+    const uint64_t run = ++asked_;
+    const int number = static_cast<int>(Below(random_, static_cast<uint64_t>(plan_.tasks)));
+    world_.shard().RunNow(run, MakeTask(random_, number, 0), [this, run](Runner::Answer answer) {
+      Require(answered_.insert(run).second, "a run is answered once");
+      Require(answer.result.facts.Has(Fact::kSuccess), "every answer says how it went");
+    });
+    if (OneIn(random_, 3)) world_.shard().CancelRun(1 + Below(random_, asked_));
+    if (OneIn(random_, 6)) world_.RunFor(Milliseconds(static_cast<int64_t>(Below(random_, 100))));
+    if (OneIn(random_, 3)) world_.shard().CancelRun(run);
+  }
+
+  // A few hundred tasks at once off and on again, whatever they are doing.
+  void Switch() {
+    std::vector<std::shared_ptr<TaskRecord>> some;
+    for (auto& [id, living] : tasks_) {
+      if (living.record->task->enabled && OneIn(random_, 20)) some.push_back(living.record);
+    }
+    for (const bool enabled : {false, true}) {
+      for (const auto& record : some) {
+        auto task = std::make_shared<Task>(*record->task);
+        task->enabled = enabled;
+        task->version += 1;
+        record->task = task;
+        world_.shard().Apply({record, std::move(task)});
+      }
+      world_.RunFor(Milliseconds(static_cast<int64_t>(Below(random_, 5'000))));
+    }
   }
 
   void Check(const RunReport& report) {
@@ -216,6 +273,13 @@ class Day {
   }
 
   void End() {
+    // Whatever limits there were: nobody waits for good.
+    world_.shard().SetLimits(UsualLimits());
+    world_.RunFor(Minutes(2));
+    Require(world_.shard().waiting() < 300, "queues drain");
+    Require(world_.shard().in_flight() < 300, "runs end");
+    for (uint64_t run = 1; run <= asked_; ++run) world_.shard().CancelRun(run);
+    Require(answered_.size() == asked_, "every run that was asked for is answered");
     for (const auto& [id, living] : tasks_) {
       const Tally& tally = living.record->tally;
       const Tally::Counts counts = tally.counts();
@@ -227,7 +291,8 @@ class Day {
       Require(tally.latency().count <= counts.success, "latencies are those of passed runs");
     }
     const ShardStats stats = world_.shard().Stats();
-    Require(runs_ == stats.finished, "every finished run was reported");
+    Require(runs_ <= stats.finished && stats.finished <= runs_ + asked_,
+            "every finished run was reported");
     std::printf(
         "seed %llu: %llu runs, %zu outcomes, %llu skipped, %llu blocked\n",
         static_cast<unsigned long long>(plan_.seed), static_cast<unsigned long long>(runs_),
@@ -242,6 +307,8 @@ class Day {
   std::map<uint64_t, Living> tasks_;
   std::map<Outcome, uint64_t> outcomes_;
   uint64_t runs_ = 0;
+  uint64_t asked_ = 0;
+  std::set<uint64_t> answered_;
   Instant stepped_at_;
   SimWorld world_;
 };
