@@ -201,7 +201,7 @@ struct ReadStep {
 enum class PeerClose : uint8_t {
   kEnd /* FIN, close_notify */,
   kTruncated /* FIN within TLS */,
-  kReset
+  kReset /* RST, a broken record, a TLS alert */
 };
 
 // Passed to Report. Facts are always filled; the rest only when asked for.
