@@ -153,8 +153,8 @@ void ShardThread::Turn() {
   if (closing_) return;
   const Instant woke = MonotonicNow();
   shard_->BeginTurn(woke);
-  resolver_->Tick(woke);
   Poll();
+  resolver_->Tick(poll_began_);  // after the poll: an answer that is there is not late
   const bool all_heard = RunMessages(kMessageBudget);
   bool stopping;
   {

@@ -75,10 +75,6 @@ Instant Destinations::Reopens(const Destination& destination, const ShardLimits&
   return std::max(destination.paused_until, token);
 }
 
-void Destinations::ForEach(const std::function<void(Destination&)>& visit) {
-  for (auto& [name, destination] : by_name_) visit(*destination);
-}
-
 void Destinations::Clear(TimerWheel& wheel) {
   for (auto& [name, destination] : by_name_) wheel.Cancel(*destination);
   by_name_.clear();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,7 +65,10 @@ class Destinations {
   // When its pause is over and the next token there.
   static Instant Reopens(const Destination& destination, const ShardLimits& limits);
   size_t size() const { return by_name_.size(); }
-  void ForEach(const std::function<void(Destination&)>& visit);  // which must forget none
+  template <typename Visit>
+  void ForEach(Visit&& visit) {  // which must forget none
+    for (auto& [name, destination] : by_name_) visit(*destination);
+  }
   void Clear(TimerWheel& wheel);
 
  private:

@@ -1,6 +1,7 @@
 #include "engine/shard/probe_table.h"
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include "engine/shard/network_error.h"
@@ -15,6 +16,10 @@ uint64_t NextRandom(void* state) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   return z ^ (z >> 31);
+}
+
+std::string DeniedBy(std::string_view rule) {
+  return "denied by '" + std::string(rule) + "' of the probe policy";
 }
 
 }  // namespace
@@ -122,7 +127,7 @@ ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at
     const ProbePolicy::Decision decision = policy_->CheckName(plan.host, plan.port, plan.scheme);
     if (!decision.allowed) {
       ++counters_.policy_refusals[static_cast<size_t>(decision.kind)];
-      return FailLeg(slot, Outcome::kProberPolicy, decision.rule, at);
+      return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), at);
     }
   }
   if (plan.address) {
@@ -153,7 +158,7 @@ ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
     const ProbePolicy::Decision decision = policy_->CheckAddress(slot.leg.peer);
     if (!decision.allowed) {
       ++counters_.policy_refusals[static_cast<size_t>(decision.kind)];
-      return FailLeg(slot, Outcome::kProberPolicy, decision.rule, network_.Stamp());
+      return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), network_.Stamp());
     }
   }
   slot.state = Slot::State::kConnecting;

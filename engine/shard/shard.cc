@@ -3,32 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/shard/shard_entry.h"
+
 namespace sonde {
-
-// A run outside the schedule: somebody waits for its answer.
-struct Shard::NowRun {
-  uint64_t id;
-  std::function<void(Runner::Answer)> done;
-};
-
-// A task on this shard. The timer is its next due time; a run-now entry's is the end of its wait.
-struct Shard::Entry : TimerNode, Waiter {
-  static constexpr uint8_t kTag = 0;
-  Entry() : TimerNode(kTag) {}
-
-  std::shared_ptr<const Task> task;
-  std::shared_ptr<TaskRecord> record;  // null: a run-now entry
-  std::unique_ptr<NowRun> now_run;
-  Destination* destination = nullptr;  // of the run that waits or is in flight
-  WallTime due;                        // the slot the timer stands for
-  WallTime run_due;                    // the slot that waits or is in flight
-  Instant run_due_at;                  // the same; a clock that is set meanwhile does not move it
-  SlotRef slot;
-  bool scheduled = false;  // false: disabled, or the schedule has no further slot
-  bool running = false;
-  uint8_t blocked = 0;  // bit per BlockReason of this wait
-};
-static_assert(kBlockReasons <= 8);
 
 Shard::Shard(const Options& options, Network& network, Files* files, ResultSink* sink)
     : network_(network),
@@ -193,127 +170,6 @@ bool Shard::SkipStalled(Entry& entry, Instant now) {
 void Shard::Skip(Entry& entry, SkipReason reason, uint64_t slots) {
   counters_.skipped[static_cast<size_t>(reason)].Add(slots);
   entry.record->tally.CountSkipped(slots);
-}
-
-// ---- starting -----------------------------------------------------------------------------------
-
-// Starts the entry's run, or lets it wait for what it lacks.
-void Shard::Offer(Entry& entry, Instant now) {
-  entry.destination = destinations_.Take(entry.task->plan->destination, limits_, now);
-  if (const auto reason = Blocked(entry, now)) {
-    Wait(entry, *reason, now);
-  } else {
-    Start(entry);
-  }
-}
-
-// Who waits already comes first: a queue that is not empty blocks like the limit behind it.
-std::optional<BlockReason> Shard::Blocked(Entry& entry, Instant now) {
-  if (probes_.in_flight() >= limits_.in_flight) return BlockReason::kInFlight;
-  if (network_.DescriptorsLeft() <= limits_.descriptors_reserve) return BlockReason::kDescriptors;
-  if (!waiting_.empty() && entry.queue == nullptr) return BlockReason::kInFlight;
-  if (entry.task->plan->needs_handshake && limits_.handshakes > 0) {
-    const bool behind = !waiting_handshake_.empty() && entry.queue != &waiting_handshake_;
-    if (behind || probes_.counters().handshakes_in_progress >= limits_.handshakes) {
-      return BlockReason::kHandshakes;
-    }
-  }
-  if (Destination* destination = entry.destination) {
-    if (!destination->queue.empty() && entry.queue != &destination->queue) {
-      return destination->reason;
-    }
-    return Destinations::Blocked(*destination, limits_, now);
-  }
-  return std::nullopt;
-}
-
-void Shard::Wait(Entry& entry, BlockReason reason, Instant now) {
-  StartQueue* queue = &waiting_;
-  if (reason == BlockReason::kHandshakes) queue = &waiting_handshake_;
-  if (reason == BlockReason::kDestination || reason == BlockReason::kRate ||
-      reason == BlockReason::kPorts) {
-    Destination& destination = *entry.destination;
-    destination.reason = reason;
-    queue = &destination.queue;
-    if (reason != BlockReason::kDestination && !destination.armed()) {
-      wheel_.Arm(destination, Destinations::Reopens(destination, limits_));
-    }
-  }
-  if (entry.queue == queue) return;
-  if (entry.queue) {
-    entry.queue->Remove(entry);
-  } else {
-    ++waiting_count_;
-    entry.blocked = 0;
-    if (entry.now_run) wheel_.Arm(entry, now + entry.task->timeout);
-  }
-  queue->PushBack(entry);
-  const auto bit = static_cast<uint8_t>(1u << static_cast<unsigned>(reason));
-  if ((entry.blocked & bit) == 0) counters_.blocked[static_cast<size_t>(reason)].Add();
-  entry.blocked |= bit;
-}
-
-void Shard::StopWaiting(Entry& entry) {
-  if (!entry.queue) return;
-  entry.queue->Remove(entry);
-  --waiting_count_;
-}
-
-void Shard::Start(Entry& entry) {
-  StopWaiting(entry);
-  --starts_left_;
-  entry.running = true;
-  if (entry.destination) Destinations::Start(*entry.destination, limits_);
-  if (entry.now_run) wheel_.Cancel(entry);
-  counters_.started.Add();
-  probes_.Start(entry.task, &entry, &entry.slot);
-}
-
-void Shard::StartWaiting(Instant now) {
-  StartFrom(waiting_, now);
-  StartFrom(waiting_handshake_, now);
-  size_t looked = 0;  // in their order: what the turn's last starts left over comes first next time
-  while (looked < ready_destinations_.size() && starts_left_ > 0) {
-    Destination* destination = ready_destinations_[looked++];
-    StartFrom(destination->queue, now);
-    destination->ready = false;
-    if (starts_left_ <= 0 && !destination->queue.empty()) LookAgain(*destination);
-    Forget(*destination, now);
-  }
-  ready_destinations_.erase(ready_destinations_.begin(),
-                            ready_destinations_.begin() + static_cast<std::ptrdiff_t>(looked));
-}
-
-void Shard::LookAgain(Destination& destination) {
-  if (!std::exchange(destination.ready, true)) ready_destinations_.push_back(&destination);
-}
-
-// The entry neither waits nor runs any more.
-void Shard::Release(Entry& entry, Instant now) {
-  Destination* destination = std::exchange(entry.destination, nullptr);
-  if (!destination) return;
-  --destination->users;
-  Forget(*destination, now);
-}
-
-void Shard::Forget(Destination& destination, Instant now) {
-  if (!destinations_.Forget(destination, limits_, now)) {
-    wheel_.Arm(destination, Destinations::Reopens(destination, limits_));
-  }
-}
-
-// Starts from the front until one stays blocked by what this queue waits for.
-void Shard::StartFrom(StartQueue& queue, Instant now) {
-  while (!queue.empty() && starts_left_ > 0) {
-    Entry& entry = static_cast<Entry&>(*queue.first());
-    const auto reason = Blocked(entry, now);
-    if (!reason) {
-      Start(entry);
-      continue;
-    }
-    Wait(entry, *reason, now);  // another limit's queue, or its timer
-    if (queue.first() == &entry) return;
-  }
 }
 
 // ---- finishing ----------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""Certificates for end-to-end tests: an authority of our own, made by the openssl command, which can
-issue certificates for any time."""
+"""Certificates for end-to-end tests: an authority of our own, made by the openssl command, which
+can issue certificates for any time."""
 import datetime
 import functools
 import pathlib

@@ -45,7 +45,8 @@ class BlackholeTest(harness.TestCase):
     def set_up(cls, box):
         cls.farm = box.farm("--listen=http:0")
         port = cls.farm.ports[0]
-        lines = [f"- {{name: answering-{i}, type: http, target: 'http://127.0.1.{i + 1}:{port}/', "
+        lines = [f"- {{name: answering-{i}, type: http, "
+                 f"target: 'http://127.0.1.{i + 1}:{port}/', "
                  f"interval: 1s, timeout: 5s}}" for i in range(ANSWERING)]
         lines += [f"- {{name: silent-{i}, type: http, "
                   f"target: 'http://127.66.{i // 250}.{i % 250 + 1}:{port}/', "

@@ -10,7 +10,8 @@ import time
 import harness
 
 GOOD = "tasks:\n  - {name: a, type: tcp, target: '127.0.0.1:9', interval: 1h}\n"
-BAD = "tasks:\n  - {name: a, type: tcp, target: '127.0.0.1:9', intervall: 1h}\n  - {name: a, type: x}\n"
+BAD = ("tasks:\n  - {name: a, type: tcp, target: '127.0.0.1:9', intervall: 1h}\n"
+       "  - {name: a, type: x}\n")
 COMMANDS = ("serve", "probe", "check", "version")
 NOWHERE = "--web.listen-address=127.0.0.1:0"
 
@@ -170,7 +171,8 @@ class CommandTest(harness.TestCase):
         flags = ["--config.file", file, "--module", "fine"]
         self.expect(harness.sonde("probe", "tcp", target, *flags), 0, "^success")
         self.box.write("modules.yml", "modules:\n  fine: {prober: tcp}\n  bad: {probe: tcp}\n")
-        self.expect(harness.sonde("probe", "tcp", target, *flags), 2, "", r"^\S+modules\.yml:3:\d+: ")
+        self.expect(harness.sonde("probe", "tcp", target, *flags), 2, "",
+                    r"^\S+modules\.yml:3:\d+: ")
 
     def test_probe_json_is_one_line(self):
         url = f"http://127.0.0.1:{self.http}/"
@@ -288,9 +290,10 @@ class CommandTest(harness.TestCase):
         harness.until("a success is logged", lambda: "run succeeded" in talkative.text())
 
     def test_log_stays_small_when_everything_fails(self):
+        port = harness.free_port()
         tasks = "tasks:\n" + "".join(
-            f"  - {{name: t{i}, type: tcp, target: '127.0.0.1:{harness.free_port() if i < 2 else 9}', "
-            f"interval: 200ms}}\n" for i in range(500))
+            f"  - {{name: t{i}, type: tcp, target: '127.0.0.1:{port}', interval: 200ms}}\n"
+            for i in range(500))
         prober = self.box.sonde(tasks, name="flood")
         harness.until("thousands of runs", lambda: prober.metrics().sum("sonde_runs_total") > 5000)
         prober.stop()

@@ -60,7 +60,8 @@ def sanitized():
 
 def until(what, condition, seconds=PATIENCE, every=0.02):
     """Polls until `condition()` is truthy and returns that; raises AssertionError at the deadline.
-    `what` is text, or a function that says how things stand then; `every`: seconds between polls."""
+    `what` is text, or a function that says how things stand then; `every`: seconds between
+    polls."""
     deadline = time.monotonic() + seconds
     while True:
         result = condition()
@@ -339,7 +340,7 @@ def probe(*arguments):
 
 
 class TestCase(unittest.TestCase):
-    """One sandbox per class, with `set_up(box)` called once; its logs are shown when a test fails."""
+    """One sandbox per class, filled by `set_up(box)`; its logs are shown when a test fails."""
     maxDiff = None
 
     @classmethod
@@ -358,13 +359,15 @@ class TestCase(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        ended_badly = [p for p in cls.box.programs if not p.running() and p.process.returncode
-                       and isinstance(p, (Sonde, Farm))]
-        logs = cls.box.logs()
+        """A sonde or a farm that did not end with 0, by itself or when told to, is a failure."""
+        for program in cls.box.programs:
+            program.stop()
+        ours = [p for p in cls.box.programs if isinstance(p, (Sonde, Farm))]
+        logs = cls.box.logs()  # with what a sanitizer said at the end
         cls.box.close()
-        crashed = ended_badly + [p for p in cls.box.programs if isinstance(p, (Sonde, Farm))
-                                 and p.process.returncode not in (0, None)]
-        assert not crashed, f"{crashed[0].name} ended with {crashed[0].process.returncode}\n{logs}"
+        for program in ours:
+            code = program.process.returncode
+            assert code == 0, f"{program.name} ended with {code}\n{logs}"
 
     def check_honest(self, metrics):
         """Nothing was the prober's own trouble, unless the machine made it late."""

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Reloads of the configuration, by SIGHUP and by POST /-/reload: what changes, what stays, what a bad
-file does, and fifty thousand tasks coming and going while others are probed."""
+"""Reloads of the configuration, by SIGHUP and by POST /-/reload: what changes, what stays, what a
+bad file does, and fifty thousand tasks coming and going while others are probed."""
 import re
 import signal
 
@@ -63,8 +63,8 @@ class ReloadTest(harness.TestCase):
         self.assertEqual(names(after), {"stays", "changes", "rests", "comes"})
         self.assertFalse([name for name, samples in after.samples.items()
                           for labels, _ in samples if labels.get("name") == "goes"])
-        self.assertEqual({labels["team"] for labels, _ in after.all("probe_success", name="changes")},
-                         {"web"})
+        changed = after.all("probe_success", name="changes")
+        self.assertEqual({labels["team"] for labels, _ in changed}, {"web"})
         for name in ("stays", "changes", "rests"):
             self.assertGreaterEqual(count(after, name), count(self.before, name), name)
         self.assertEqual(after.value("sonde_tasks", state="disabled"), 1)

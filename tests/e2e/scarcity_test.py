@@ -29,7 +29,8 @@ class Base(harness.TestCase):
                          metrics.value("sonde_runs_in_flight"))
         runs = [value for _, value in metrics.all("health_check_results", status="success")]
         self.assertEqual(len(runs), COUNT)
-        inconclusive = {l["reason"]: v for l, v in metrics.all("sonde_runs_inconclusive_total") if v}
+        inconclusive = {labels["reason"]: value for labels, value in
+                        metrics.all("sonde_runs_inconclusive_total") if value}
         harness.report(f"blocked {metrics.value('sonde_runs_blocked_total', reason=reason):.0f}, "
                        f"skipped {metrics.sum('sonde_runs_skipped_total'):.0f}, "
                        f"inconclusive {inconclusive}, runs {min(runs):.0f} to {max(runs):.0f}")

@@ -14,6 +14,8 @@ void RunLog::OnRun(const RunReport& report) {
   if (!TakeLine(report.result.started.ns / 1'000'000'000)) return;
   const Task& task = report.task;
   const std::string duration = FormatDuration(report.result.duration);
+  std::string_view detail = Info(report.result.outcome).sentence;
+  if (report.evidence && !report.evidence->detail.empty()) detail = report.evidence->detail;
   log_.Log(level, passed ? "run succeeded" : "run did not succeed",
            {{"task", task.name},
             {"type", task.prober->name()},
@@ -21,7 +23,7 @@ void RunLog::OnRun(const RunReport& report) {
             {"verdict", VerdictName(report.result.verdict())},
             {"outcome", OutcomeName(report.result.outcome)},
             {"duration", duration},
-            {"detail", report.evidence ? std::string_view(report.evidence->detail) : ""}});
+            {"detail", detail}});
 }
 
 // Several shards may meet here; a line more or less in the second that turns does not matter.

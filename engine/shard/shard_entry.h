@@ -1,0 +1,36 @@
+// What a shard keeps per task. Internal to shard*.cc.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "engine/shard/shard.h"
+
+namespace sonde {
+
+// A run outside the schedule: somebody waits for its answer.
+struct Shard::NowRun {
+  uint64_t id;
+  std::function<void(Runner::Answer)> done;
+};
+
+// A task on this shard. The timer is its next due time; a run-now entry's is the end of its wait.
+struct Shard::Entry : TimerNode, Waiter {
+  static constexpr uint8_t kTag = 0;
+  Entry() : TimerNode(kTag) {}
+
+  std::shared_ptr<const Task> task;
+  std::shared_ptr<TaskRecord> record;  // null: a run-now entry
+  std::unique_ptr<NowRun> now_run;
+  Destination* destination = nullptr;  // of the run that waits or is in flight
+  WallTime due;                        // the slot the timer stands for
+  WallTime run_due;                    // the slot that waits or is in flight
+  Instant run_due_at;                  // the same; a clock that is set meanwhile does not move it
+  SlotRef slot;
+  bool scheduled = false;  // false: disabled, or the schedule has no further slot
+  bool running = false;
+  uint8_t blocked = 0;  // bit per BlockReason of this wait
+};
+static_assert(kBlockReasons <= 8);
+
+}  // namespace sonde
