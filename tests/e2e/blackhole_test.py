@@ -54,7 +54,8 @@ class BlackholeTest(harness.TestCase):
         cls.idle = box.sonde("metrics: {families: []}\ntasks: []\n", name="idle")
         cls.idle_bytes = cls.idle.resident_bytes()
         cls.idle.stop()
-        cls.prober = box.sonde("metrics: {families: [core]}\ntasks:\n  " + "\n  ".join(lines) + "\n")
+        text = "metrics: {families: [core]}\ntasks:\n  " + "\n  ".join(lines) + "\n"
+        cls.prober = box.sonde(text)
 
     def test_silent_fleet(self):
         most_bytes = most_flight = 0

@@ -253,7 +253,7 @@ class ManyTasksTest(harness.TestCase):
     @classmethod
     def configuration(cls, numbers, interval="10m"):
         many = (f"- {{name: many-{i}, type: http, interval: {interval}, timeout: 20s, "
-                f"target: 'http://127.{2 + i // 62500}.{i // 250 % 250}.{i % 250 + 1}:{cls.port}/'}}"
+                f"target: 'http://127.2.{i // 250}.{i % 250 + 1}:{cls.port}/'}}"
                 for i in numbers)
         # Few families: a scrape of all would be large, and it is not what is tested here.
         return ("metrics: {families: []}\ntasks:\n" + cls.few +
