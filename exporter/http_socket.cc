@@ -21,7 +21,7 @@ constexpr int kUnsentLimit = 128 * 1024;
 // One for all connections of the thread: libuv fills it and hands it over before it reads again.
 char* ReadBuffer() {
   thread_local const std::unique_ptr<char[]> buffer(new char[kReadBuffer]);
-  return buffer.get();
+  return buffer.get();  // NOLINT(clang-analyzer-cplusplus.NewDelete): lives as long as the thread
 }
 
 void OnAllocate(uv_handle_t*, size_t, uv_buf_t* out) {

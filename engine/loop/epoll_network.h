@@ -22,7 +22,7 @@ class EpollNetwork final : public Network, private Poller::Handler {
   // `poller` and `resolver` outlive this. `max_streams` bounds the descriptors opened here. Streams
   // still open at the end are closed.
   EpollNetwork(Poller& poller, Resolver& resolver, size_t max_streams);
-  ~EpollNetwork();
+  ~EpollNetwork() override;
   EpollNetwork(const EpollNetwork&) = delete;
   EpollNetwork& operator=(const EpollNetwork&) = delete;
 

@@ -88,7 +88,7 @@ std::optional<ResolveAnswer> Resolver::Resolve(SlotRef slot, std::string_view ho
   request.slot = slot;
   request.preferred = options.preferred_family;
   request.fallback = options.fallback;
-  return Ask(std::move(request), name, options, now);
+  return Ask(request, name, options, now);
 }
 
 // A name that stands in the hosts file is not asked of a server, whatever family is wanted.
@@ -131,7 +131,7 @@ std::optional<ResolveAnswer> Resolver::Ask(Request request, std::string_view nam
       (request.fallback && !request.of_other && !Wait(request, other, shared, channel, now))) {
     return Failed(Outcome::kProberMemory, now);
   }
-  requests_[request.slot.index] = std::move(request);
+  requests_[request.slot.index] = request;
   return std::nullopt;
 }
 

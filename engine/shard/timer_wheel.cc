@@ -13,7 +13,7 @@ void TimerWheel::PushBack(TimerLink& list, TimerLink& link) {
 }
 
 void TimerWheel::Unlink(TimerLink& link) {
-  link.previous->next = link.next;
+  link.previous->next = link.next;  // NOLINT(clang-analyzer-core.NullDereference): it is linked
   link.next->previous = link.previous;
   link.previous = link.next = nullptr;
 }

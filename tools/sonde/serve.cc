@@ -218,7 +218,7 @@ void Service::LoadAgain() {
                          [this, result, answer] {
                            const absl::Status status = result->status();
                            if (status.ok()) {
-                             Take(**std::move(result));
+                             Take(*std::move(*result));
                            } else {
                              Refuse(status);
                            }
