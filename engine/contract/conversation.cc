@@ -85,7 +85,21 @@ void Output::Reset() {
 
 Step Conversation::OnLegFailed(const Leg&, Outcome outcome, Instant) { return Step::Fail(outcome); }
 
-Step Conversation::OnDatagram(Bytes, const Address&, int, Instant, Output&) { return Step::More(); }
+ReadStep Conversation::OnBytes(Bytes in, Instant, Output&) { return {in.size(), Step::More()}; }
+
+Step Conversation::OnPeerClosed(PeerClose, Bytes, Instant, Output&) {
+  return Step::Fail(Outcome::kProberInternal);
+}
+
+void Conversation::OnDatagramSent(uint16_t, Instant, StampClock) {}
+
+Step Conversation::OnDatagram(const Datagram&, Output&) { return Step::More(); }
+
+bool Conversation::OnStray(const Datagram&) { return false; }
+
+Step Conversation::OnNetworkError(const NetworkError& error, Output&) {
+  return Step::Fail(error.outcome);
+}
 
 Step Conversation::OnWake(Instant, Output&) { return Step::More(); }
 

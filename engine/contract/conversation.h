@@ -81,7 +81,8 @@ class BufferPool {
 };
 
 // Where a conversation writes. The engine sends as the peer takes it; bytes appended and not yet
-// sent when the probe dies make the outcome's phase `send`.
+// sent when the probe dies make the outcome's phase `send`. On a datagram leg, whatever was
+// appended in one call is one message.
 class Output {
  public:
   // Copies.
@@ -118,7 +119,18 @@ struct NetworkOptions {
   bool operator==(const NetworkOptions&) const = default;
 };
 
+// kUdp and kIcmp legs share a few sockets per shard: no descriptor, no port and no system call of
+// their own. Of an ICMP leg the conversation writes and reads the payload of echo messages; header,
+// checksum and sequence number are the engine's.
 enum class Transport : uint8_t { kTcp, kUdp, kIcmp };
+
+// How the datagrams of a leg travel. Legs with equal options share sockets.
+struct DatagramOptions {
+  int ttl = 0;                 // hop limit, 1..255; 0: the system's
+  bool dont_fragment = false;  // never in pieces, neither here nor (IPv4) on the way
+
+  bool operator==(const DatagramOptions&) const = default;
+};
 
 // Where a probe wants to go next, as data. Redirects and proxies are leg plans. The strings must
 // stay valid until the leg was opened or failed (they live in the task's plan or the conversation).
@@ -131,6 +143,7 @@ struct LegPlan {
   std::string_view server_name;             // when the profile names none; empty: host
   const NetworkOptions* network = nullptr;  // never null when opened
   const Address* address = nullptr;  // go there instead of resolving `host` (relative redirects)
+  const DatagramOptions* datagram = nullptr;  // kUdp, kIcmp; nullptr: defaults
 };
 
 // What happened to a leg so far. Unstamped instants did not happen. Valid during the call only;
@@ -145,6 +158,38 @@ struct Leg {
   const TlsFacts* tls = nullptr;  // also on failed handshakes that got a certificate
   std::string_view detail;        // what failed, in words (TLS alert text, errno text)
   bool reused = false;            // the connection carried an earlier probe
+
+  // TCP: as the kernel saw the connection (TCP_INFO, linux/tcp.h), read once, when it was open or
+  // had failed. Negative: unknown.
+  int syn_retransmits = -1;
+  Duration kernel_rtt{-1};
+
+  // UDP: no other leg of this socket to this peer has the same. A protocol with an id in the first
+  // two bytes of its messages writes it there (network order): answers are matched by peer and it.
+  uint16_t token = 0;
+};
+
+// Whose clock stamped a moment: ours, read beside the system call, or the kernel's own, taken where
+// the packet passed.
+enum class StampClock : uint8_t { kUser, kKernel };
+
+// One whole message of a peer.
+struct Datagram {
+  Bytes bytes;  // UDP: the payload. ICMP: the payload of the echo reply, as long as what was sent
+  Address peer;
+  Instant at;  // when it arrived
+  StampClock clock = StampClock::kUser;
+  int ttl = -1;         // hop limit it arrived with; -1: unknown
+  uint16_t number = 0;  // ICMP: which datagram of this leg it answers, from 0
+};
+
+// Why datagrams cannot come through: an ICMP error about one of ours, or an errno of sending it.
+struct NetworkError {
+  Outcome outcome = Outcome::kConnectError;  // phase connect, or prober/*
+  Address from;                              // who said so; family kNone: this machine
+  Instant at;
+  uint16_t number = 0;      // which datagram of this leg it is about, from 0
+  std::string_view detail;  // in words; valid during the call
 };
 
 // What a conversation wants next.
@@ -230,7 +275,7 @@ class Conversation {
   // First call. Returns Open(leg), or Fail when the task cannot be probed at all.
   virtual Step Start(Instant now) = 0;
 
-  // The leg (or, after Secure, its TLS) is ready for bytes.
+  // The leg (or, after Secure, its TLS) is ready for bytes or datagrams.
   virtual Step OnOpen(const Leg& leg, Instant at, Output& out) = 0;
 
   // The leg, or after Secure its TLS, could not be opened; `outcome` says why. Default: that is the
@@ -238,22 +283,36 @@ class Conversation {
   // is `outcome` then, whatever the step.
   virtual Step OnLegFailed(const Leg& leg, Outcome outcome, Instant at);
 
+  // ---- stream legs ----
   // Bytes of the stream; `in` begins with what was not consumed before. Called again at once with
   // the rest when something but not all was consumed and the step was More.
-  virtual ReadStep OnBytes(Bytes in, Instant at, Output& out) = 0;
+  virtual ReadStep OnBytes(Bytes in, Instant at, Output& out);
 
   // The peer will send nothing more (kEnd, kTruncated) or tore the connection down (kReset).
   // `rest` is what OnBytes did not consume. Must not return More unless it still waits for OnWake.
-  virtual Step OnPeerClosed(PeerClose how, Bytes rest, Instant at, Output& out) = 0;
+  virtual Step OnPeerClosed(PeerClose how, Bytes rest, Instant at, Output& out);
 
-  // One whole datagram (UDP, ICMP). `receive` is the kernel's stamp where there is one.
-  virtual Step OnDatagram(Bytes message, const Address& peer, int ttl, Instant receive,
-                          Output& out);
+  // ---- datagram legs ----
+  // Datagram `number` of this leg went out. Before any answer to it is told; not always in the turn
+  // it was written in.
+  virtual void OnDatagramSent(uint16_t number, Instant at, StampClock clock);
+
+  // A message with this leg's token from this leg's peer (UDP), or an answer to one of its echoes
+  // (ICMP), each time one comes: duplicates too. None comes that arrived after the deadline.
+  virtual Step OnDatagram(const Datagram& message, Output& out);
+
+  // UDP: a message that matches no leg: from this leg's peer with another token, or with its token
+  // from another peer. True: it is about this probe, which must have counted it; others are asked
+  // otherwise.
+  virtual bool OnStray(const Datagram& message);
+
+  // Default: that is the verdict.
+  virtual Step OnNetworkError(const NetworkError& error, Output& out);
 
   virtual Step OnWake(Instant at, Output& out);
 
   // The deadline passed while the leg was open and nothing of ours was unsent (else the engine
-  // knows the outcome itself): which time-out is it?
+  // knows the outcome itself): which time-out is it? kOk: what came is enough.
   virtual Outcome OnDeadline(Instant at) = 0;
 
   // Exactly once, by the engine, on every path, also when nothing was opened. result.outcome is

@@ -44,6 +44,18 @@ inline constexpr size_t kPolicyKinds = static_cast<size_t>(PolicyKind::kCount);
 inline constexpr std::array<std::string_view, kPolicyKinds> kPolicyKindNames = {"address", "name",
                                                                                 "port", "scheme"};
 
+// Why a datagram that arrived was nobody's answer.
+enum class StrayReason : uint8_t {
+  kLate,       // the run it answers is over, unanswered
+  kDuplicate,  // the run it answers is over, and had its answer
+  kForeign,    // it answers nothing we sent, or comes from somebody we did not ask
+  kMalformed,  // too short, or no answer at all
+  kCount,
+};
+inline constexpr size_t kStrayReasons = static_cast<size_t>(StrayReason::kCount);
+inline constexpr std::array<std::string_view, kStrayReasons> kStrayReasonNames = {
+    "late", "duplicate", "foreign", "malformed"};
+
 inline constexpr size_t kVerdicts = 3;  // Verdict: success, failed, inconclusive
 
 #define SONDE_COUNT_OUTCOME(name, phase, reason, fault, sentence) +1
@@ -101,6 +113,12 @@ struct ShardStats {
   uint64_t handshakes_in_progress = 0;
 
   uint64_t descriptors = 0;  // open now for probes
+
+  uint64_t datagrams_sent = 0;
+  uint64_t datagrams_received = 0;
+  std::array<uint64_t, kStrayReasons> datagrams_stray{};  // of those received
+  uint64_t datagrams_dropped = 0;    // by the kernel: a receive queue of ours was full
+  uint64_t datagrams_unstamped = 0;  // received without a stamp of the kernel's
 };
 
 // Implemented by the engine.

@@ -1,5 +1,5 @@
 // Facts: what a probe measured, as numbers. One table gives each fact its family, its constant
-// label, its help and where it shows. A new fact is one line here. At most 48.
+// label, its help and where it shows. A new fact is one line here. At most 64.
 #pragma once
 
 #include <bit>
@@ -55,7 +55,48 @@ enum class Shown : uint8_t { kProbe = 1, kScheduled = 2, kBoth = 3 };
     "Seconds per phase of a TCP probe")                                                            \
   X(TcpConnect, "probe_tcp_duration_seconds", "phase=\"connect\"", Phases, Scheduled, "")          \
   X(TcpTls, "probe_tcp_duration_seconds", "phase=\"tls\"", Phases, Scheduled, "")                  \
-  X(TcpDialogue, "probe_tcp_duration_seconds", "phase=\"dialogue\"", Phases, Scheduled, "")
+  X(TcpDialogue, "probe_tcp_duration_seconds", "phase=\"dialogue\"", Phases, Scheduled, "")        \
+  X(TcpSynRetransmits, "probe_tcp_syn_retransmits", "", Phases, Scheduled,                         \
+    "SYN packets the kernel had to send again before the first connection stood")                  \
+  X(TcpKernelRtt, "probe_tcp_rtt_seconds", "", Phases, Scheduled,                                  \
+    "Round-trip time the kernel measured while the first connection was opened")                   \
+  X(DnsResolve, "probe_dns_duration_seconds", "phase=\"resolve\"", Phases, Both,                   \
+    "Seconds per phase of a DNS probe")                                                            \
+  X(DnsConnect, "probe_dns_duration_seconds", "phase=\"connect\"", Phases, Both, "")               \
+  X(DnsRequest, "probe_dns_duration_seconds", "phase=\"request\"", Phases, Both, "")               \
+  X(DnsAnswerRrs, "probe_dns_answer_rrs", "", Core, Both, "Records of the answer section")         \
+  X(DnsAuthorityRrs, "probe_dns_authority_rrs", "", Core, Both,                                    \
+    "Records of the authority section")                                                            \
+  X(DnsAdditionalRrs, "probe_dns_additional_rrs", "", Core, Both,                                  \
+    "Records of the additional section")                                                           \
+  X(DnsQuerySucceeded, "probe_dns_query_succeeded", "", Core, Both,                                \
+    "1 when a well-formed answer arrived, whatever its response code")                             \
+  X(DnsSerial, "probe_dns_serial", "", Core, Both, "Serial of the last SOA record of the answer")  \
+  X(DnsRcode, "probe_dns_rcode", "", Core, Scheduled, "Response code of the answer")               \
+  X(DnsTruncated, "probe_dns_truncated", "", Core, Scheduled,                                      \
+    "1 when the answer over UDP had the TC bit set")                                               \
+  X(DnsResponseBytes, "probe_dns_response_bytes", "", Core, Scheduled, "Size of the answer")       \
+  X(IcmpResolve, "probe_icmp_duration_seconds", "phase=\"resolve\"", Phases, Both,                 \
+    "Seconds per phase of an ICMP probe")                                                          \
+  X(IcmpSetup, "probe_icmp_duration_seconds", "phase=\"setup\"", Phases, Both, "")                 \
+  X(IcmpRtt, "probe_icmp_duration_seconds", "phase=\"rtt\"", Phases, Both, "")                     \
+  X(IcmpReplyHopLimit, "probe_icmp_reply_hop_limit", "", Core, Both,                               \
+    "Hop limit (TTL) the reply arrived with")                                                      \
+  X(IcmpSent, "probe_icmp_packets_sent", "", Core, Scheduled, "Echo requests sent by the run")     \
+  X(IcmpReceived, "probe_icmp_packets_received", "", Core, Scheduled,                              \
+    "Echo requests of the run that were answered in time")                                         \
+  X(IcmpDuplicates, "probe_icmp_packets_duplicated", "", Core, Scheduled,                          \
+    "Further replies to requests that were answered already")                                      \
+  X(IcmpLoss, "probe_icmp_loss_ratio", "", Core, Scheduled, "Lost share of the requests sent")     \
+  X(IcmpRttMin, "probe_icmp_rtt_seconds", "stat=\"min\"", Phases, Scheduled,                       \
+    "Round-trip times of the run's packets")                                                       \
+  X(IcmpRttAvg, "probe_icmp_rtt_seconds", "stat=\"avg\"", Phases, Scheduled, "")                   \
+  X(IcmpRttMax, "probe_icmp_rtt_seconds", "stat=\"max\"", Phases, Scheduled, "")                   \
+  X(IcmpRttStddev, "probe_icmp_rtt_seconds", "stat=\"stddev\"", Phases, Scheduled, "")             \
+  X(IcmpJitter, "probe_icmp_jitter_seconds", "", Phases, Scheduled,                                \
+    "Mean difference between the round-trip times of neighbouring packets")                        \
+  X(KernelStamps, "probe_kernel_timestamps", "", Core, Scheduled,                                  \
+    "1 when the kernel stamped the arrival of every answer, 0 when a time is the prober's own")
 
 enum class Fact : uint8_t {
 #define SONDE_FACT_ENUM(name, family, label, group, shown, help) k##name,
@@ -65,7 +106,7 @@ enum class Fact : uint8_t {
 };
 
 inline constexpr size_t kFactCount = static_cast<size_t>(Fact::kCount);
-static_assert(kFactCount <= 48, "the presence bitmap and the budget of DESIGN hold 48 facts");
+static_assert(kFactCount <= 64, "the presence bitmap holds 64 facts");
 
 struct FactInfo {
   Fact fact;

@@ -6,11 +6,11 @@
 namespace sonde {
 namespace {
 
-constexpr std::array<std::string_view, 21> kReserved = {
+constexpr std::array<std::string_view, 22> kReserved = {
     // of every task
     "name", "type", "target", "application",
     // of a family
-    "phase", "reason", "window", "status", "le", "quantile", "version", "cipher",
+    "phase", "reason", "window", "status", "stat", "le", "quantile", "version", "cipher",
     "fingerprint_sha256", "issuer", "subject", "subjectalternative", "serialnumber", "result",
     // of the process's own families about tasks
     "shard", "outcome", "state"};

@@ -48,6 +48,9 @@ enum class Verdict : uint8_t { kSuccess, kFailed, kInconclusive };
   X(ConnectNetworkUnreachable, Connect, "network_unreachable", Network,                           \
     "there is no route to the target's network")                                                  \
   X(ConnectDenied, Connect, "denied", Network, "the connection was prohibited by a firewall")     \
+  X(ConnectTtlExceeded, Connect, "ttl_exceeded", Network,                                         \
+    "the packet's hop limit ran out on the way")                                                  \
+  X(ConnectTooBig, Connect, "too_big", Network, "the packet is too large for the way, undivided") \
   X(ConnectError, Connect, "error", Network, "the connection failed for another reason")          \
   X(TlsTimeout, Tls, "timeout", Target, "the TLS handshake did not finish in time")               \
   X(TlsReset, Tls, "reset", Target, "the connection was reset during the TLS handshake")          \
@@ -66,6 +69,10 @@ enum class Verdict : uint8_t { kSuccess, kFailed, kInconclusive };
   X(FirstByteTimeout, FirstByte, "timeout", Target, "no byte of an answer arrived in time")       \
   X(FirstByteReset, FirstByte, "reset", Target, "the connection was reset before any answer")     \
   X(FirstByteClosed, FirstByte, "closed", Target, "the peer closed before any answer")            \
+  X(FirstByteWrongId, FirstByte, "wrong_id", Target, "answers came, all with another id")         \
+  X(FirstByteWrongQuestion, FirstByte, "wrong_question", Target,                                  \
+    "answers came, all to another question")                                                      \
+  X(FirstByteForeign, FirstByte, "foreign", Network, "answers came, all from another address")    \
   X(HeadersTimeout, Headers, "timeout", Target, "the answer's headers did not end in time")       \
   X(HeadersReset, Headers, "reset", Target, "the connection was reset within the headers")        \
   X(HeadersClosed, Headers, "closed", Target, "the peer closed within the headers")               \
@@ -74,7 +81,7 @@ enum class Verdict : uint8_t { kSuccess, kFailed, kInconclusive };
   X(BodyTimeout, Body, "timeout", Target, "the answer's body did not end in time")                \
   X(BodyReset, Body, "reset", Target, "the connection was reset within the body")                 \
   X(BodyClosed, Body, "closed", Target, "the peer closed before the body was complete")           \
-  X(BodyMalformed, Body, "malformed", Target, "the body's framing is not valid")                  \
+  X(BodyMalformed, Body, "malformed", Target, "the answer's form is not valid")                   \
   X(BodyTooLarge, Body, "too_large", Target, "the body exceeds the limit")                        \
   X(BodyEncoding, Body, "encoding", Target, "the body could not be decompressed")                 \
   X(DialogueTimeout, Dialogue, "timeout", Target, "the expected line did not arrive in time")     \
@@ -88,10 +95,20 @@ enum class Verdict : uint8_t { kSuccess, kFailed, kInconclusive };
   X(ValidationBody, Validation, "body", Target, "a body rule is not met")                         \
   X(ValidationRedirect, Validation, "redirect", Target, "a redirect leads nowhere we may go")     \
   X(ValidationTls, Validation, "tls", Target, "TLS was used, or not used, against the rule")      \
+  X(ValidationRcode, Validation, "rcode", Target, "the response code is not an expected one")     \
+  X(ValidationAnswer, Validation, "answer", Target, "a rule on the answer records is not met")    \
+  X(ValidationAuthority, Validation, "authority", Target,                                         \
+    "a rule on the authority records is not met")                                                 \
+  X(ValidationAdditional, Validation, "additional", Target,                                       \
+    "a rule on the additional records is not met")                                                \
+  X(ValidationTruncated, Validation, "truncated", Target, "the answer was cut short")             \
+  X(ValidationLoss, Validation, "loss", Target, "more packets were lost than allowed")            \
   X(ProberLate, Prober, "late", Prober, "the prober itself stood still during the run")           \
   X(ProberPorts, Prober, "ports", Prober, "the prober had no local port left")                    \
   X(ProberDescriptors, Prober, "descriptors", Prober, "the prober had no descriptor left")        \
   X(ProberMemory, Prober, "memory", Prober, "the prober had no memory or buffer left")            \
+  X(ProberReceiveQueue, Prober, "receive_queue", Prober,                                          \
+    "the prober's receive queue overflowed during the run")                                       \
   X(ProberPolicy, Prober, "policy", Prober, "the probe policy forbids this destination")          \
   X(ProberConfig, Prober, "config", Prober, "a file or setting the probe needs is not usable")    \
   X(ProberBusy, Prober, "busy", Prober, "the prober had no room to start the run in time")        \

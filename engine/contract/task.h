@@ -34,6 +34,7 @@ struct TargetPlan {
   virtual ~TargetPlan() = default;
   std::string destination;       // "host:port": key of the per-destination limits
   bool needs_handshake = false;  // the first leg speaks TLS: admission counts it
+  bool needs_descriptor = true;  // false: the first leg is one of datagrams, over shared sockets
 };
 
 struct Task {
