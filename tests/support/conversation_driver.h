@@ -28,6 +28,7 @@ struct LegScript {
   Duration resolve = Milliseconds(1);
   Duration connect = Milliseconds(2);
   Duration tls = Milliseconds(3);
+  uint16_t token = 0x1234;  // of datagram legs
   // Used when the plan asks for TLS; its own default is an established session.
   TlsFacts facts = EstablishedTls();
 
@@ -158,7 +159,48 @@ class ConversationDriver {
   const Step& Deadline() {
     if (finished()) return step_;
     Advance(pause);
-    return Take(Step::Fail(conversation_->OnDeadline(now_)));
+    const Outcome outcome = conversation_->OnDeadline(now_);
+    return Take(outcome == Outcome::kOk ? Step::Pass() : Step::Fail(outcome));
+  }
+
+  // What was written since the last call goes out as one datagram: its bytes. OnDatagramSent is
+  // told `number` (counted by the driver from 0).
+  std::string SendDatagram(StampClock clock = StampClock::kUser) {
+    std::string sent = Sent();
+    Advance(pause);
+    conversation_->OnDatagramSent(datagrams_++, now_, clock);
+    return sent;
+  }
+
+  // A datagram that is matched to this leg, from its peer.
+  const Step& ReceiveDatagram(std::string_view bytes, uint16_t number = 0, int ttl = 64,
+                              StampClock clock = StampClock::kUser) {
+    if (finished()) return step_;
+    Advance(pause);
+    const std::vector<uint8_t> given(bytes.begin(), bytes.end());
+    return Take(conversation_->OnDatagram({.bytes = given,
+                                           .peer = current_.peer,
+                                           .at = now_,
+                                           .clock = clock,
+                                           .ttl = ttl,
+                                           .number = number},
+                                          output_));
+  }
+
+  // A datagram that is matched to no leg, from the leg's peer or another.
+  bool ReceiveStray(std::string_view bytes, const Address& from) {
+    Advance(pause);
+    const std::vector<uint8_t> given(bytes.begin(), bytes.end());
+    return conversation_->OnStray({.bytes = given, .peer = from, .at = now_});
+  }
+  const Address& peer() const { return current_.peer; }
+
+  const Step& NetworkFails(Outcome outcome, uint16_t number = 0, std::string_view detail = "") {
+    if (finished()) return step_;
+    Advance(pause);
+    return Take(conversation_->OnNetworkError(
+        {.outcome = outcome, .from = current_.peer, .at = now_, .number = number, .detail = detail},
+        output_));
   }
 
   // ---- What came of it. ----
@@ -240,6 +282,8 @@ class ConversationDriver {
     Advance(script.connect);
     if (until == LegFailure::kConnect) return;
     current_.connected = now_;
+    current_.token = script.token;
+    datagrams_ = 0;
     if (plan_.tls) Secure(script);
   }
 
@@ -267,6 +311,7 @@ class ConversationDriver {
   TlsFacts facts_;
   bool securing_ = false;
   bool open_ = false;
+  uint16_t datagrams_ = 0;
   std::string unread_;
   bool reported_ = false;
   ProbeResult result_;
