@@ -16,7 +16,7 @@ struct Scalar {
 constexpr MetricType kCounter = MetricType::kCounter;
 constexpr MetricType kGauge = MetricType::kGauge;
 
-constexpr std::array<Scalar, 8> kScalars = {{
+constexpr std::array<Scalar, 12> kScalars = {{
     {{"sonde_runs_started_total", kCounter, "Scheduled runs started"}, &ShardStats::started},
     {{"sonde_runs_finished_total", kCounter, "Scheduled runs finished, with whatever verdict"},
      &ShardStats::finished},
@@ -32,6 +32,16 @@ constexpr std::array<Scalar, 8> kScalars = {{
     {{"sonde_tls_handshakes_in_progress", kGauge, "TLS handshakes going on"},
      &ShardStats::handshakes_in_progress},
     {{"sonde_probe_descriptors", kGauge, "Descriptors open for probes"}, &ShardStats::descriptors},
+    {{"sonde_datagrams_sent_total", kCounter, "UDP and ICMP messages sent"},
+     &ShardStats::datagrams_sent},
+    {{"sonde_datagrams_received_total", kCounter, "UDP and ICMP messages received"},
+     &ShardStats::datagrams_received},
+    {{"sonde_datagrams_dropped_total", kCounter,
+      "Messages the kernel dropped because a receive queue of the prober was full"},
+     &ShardStats::datagrams_dropped},
+    {{"sonde_datagrams_unstamped_total", kCounter,
+      "Messages received without a time stamp of the kernel's"},
+     &ShardStats::datagrams_unstamped},
 }};
 
 uint64_t Sum(std::span<const ShardStats> shards, uint64_t ShardStats::*value) {
@@ -152,6 +162,10 @@ void WriteEngineFamilies(Exposition& out, std::span<const ShardStats> shards) {
                 {"sonde_policy_refusals_total", kCounter,
                  "Connections the probe policy refused, by kind of rule"},
                 "kind", kPolicyKindNames, shards, &ShardStats::refused);
+  WriteByReason(out,
+                {"sonde_datagrams_stray_total", kCounter,
+                 "Messages received that answered no run in flight, by reason"},
+                "reason", kStrayReasonNames, shards, &ShardStats::datagrams_stray);
   for (const Scalar& scalar : kScalars) {
     out.Begin(scalar.head);
     out.Sample(scalar.head.name, {}, Sum(shards, scalar.value));

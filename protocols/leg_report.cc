@@ -22,6 +22,10 @@ void LegTimes::Note(const Leg& leg, Instant until) {
   if (leg.peer.family != IpFamily::kNone) peer_ = leg.peer;
   if (!(reached_ & kFirst)) {
     reached_ |= kFirst;
+    syn_retransmits_ = static_cast<int16_t>(std::min(leg.syn_retransmits, 1000));
+    if (leg.kernel_rtt.ns >= 0) {
+      kernel_rtt_us_ = static_cast<int32_t>(std::min(leg.kernel_rtt.ns / 1000, int64_t{INT32_MAX}));
+    }
     if (leg.resolve_start.stamped()) {
       reached_ |= kResolve;
       lookup_ = resolve;
@@ -56,6 +60,10 @@ void LegTimes::FailedToSecure(const Leg& leg, Instant at) {
 }
 
 void LegTimes::SetCommonFacts(FactSet* facts) const {
+  if (syn_retransmits_ >= 0) facts->Set(Fact::kTcpSynRetransmits, syn_retransmits_);
+  if (kernel_rtt_us_ >= 0) {
+    facts->Set(Fact::kTcpKernelRtt, Microseconds(kernel_rtt_us_).seconds());
+  }
   if (!resolve_started()) return;
   facts->Set(Fact::kDnsLookupTime, lookup_.seconds());
   facts->Set(Fact::kIpProtocol, static_cast<double>(first_family_));

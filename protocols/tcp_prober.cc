@@ -58,7 +58,6 @@ class TcpConversation final : public Conversation {
   bool securing_ = false;      // between Step::Secure and what came of it
   bool secured_late_ = false;  // ... after the first byte
 };
-static_assert(sizeof(TcpConversation) <= 512, "slots are counted in tens of thousands");
 static_assert(sizeof(TcpConversation) <= kConversationBytes);
 
 Step TcpConversation::Start(Instant) {

@@ -136,8 +136,8 @@ struct DatagramOptions {
 // stay valid until the leg was opened or failed (they live in the task's plan or the conversation).
 struct LegPlan {
   Transport transport = Transport::kTcp;
-  std::string_view host;  // name or literal address, without brackets
   uint16_t port = 0;
+  std::string_view host;                    // name or literal address, without brackets
   std::string_view scheme;                  // for the probe policy: http, https, tcp, ...
   const TlsProfile* tls = nullptr;          // TLS right after the connection; nullptr: plain
   std::string_view server_name;             // when the profile names none; empty: host

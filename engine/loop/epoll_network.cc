@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/loop/socket_address.h"
+#include "engine/loop/socket_options.h"
 
 namespace sonde {
 namespace {
@@ -18,15 +19,11 @@ constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 constexpr uint32_t kReadable = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 constexpr uint32_t kEnding = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 
-int SetInt(int fd, int level, int option, int value) {
-  return setsockopt(fd, level, option, &value, sizeof value) == 0 ? 0 : errno;
-}
-
 int BindSource(int fd, const Address& source, const Address& to) {
   if (source.family != to.family) return EAFNOSUPPORT;
   // Without this the kernel picks a port that is free for every destination: 28,000 connections in
   // all instead of 28,000 per destination.
-  if (const int error = SetInt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)) return error;
+  if (const int error = SetSocketOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)) return error;
   Address local = source;
   local.port = 0;
   const SocketAddress name(local);
@@ -35,17 +32,8 @@ int BindSource(int fd, const Address& source, const Address& to) {
 
 // Only what the module asks for: each option is a system call per probe.
 int Configure(int fd, const Address& to, const NetworkOptions& options) {
-  if (!options.interface.empty() &&
-      setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options.interface.data(),
-                 static_cast<socklen_t>(options.interface.size())) != 0) {
-    return errno;
-  }
-  if (options.dscp >= 0) {
-    const bool v6 = to.family == IpFamily::kV6;
-    const int error = SetInt(fd, v6 ? int{IPPROTO_IPV6} : int{IPPROTO_IP},
-                             v6 ? IPV6_TCLASS : IP_TOS, options.dscp << 2);
-    if (error != 0) return error;
-  }
+  if (const int error = BindToInterface(fd, options.interface)) return error;
+  if (const int error = SetDscp(fd, to.family, options.dscp)) return error;
   if (options.source.family != IpFamily::kNone) return BindSource(fd, options.source, to);
   return 0;
 }
@@ -63,8 +51,12 @@ bool TornDownAfterOpening(int error) { return error == ECONNRESET || error == EP
 
 }  // namespace
 
-EpollNetwork::EpollNetwork(Poller& poller, Resolver& resolver, size_t max_streams)
-    : poller_(poller), resolver_(resolver), max_streams_(max_streams) {}
+EpollNetwork::EpollNetwork(Poller& poller, Resolver& resolver, size_t max_streams,
+                           const DatagramSockets::Options& datagrams)
+    : poller_(poller),
+      resolver_(resolver),
+      max_streams_(max_streams),
+      datagrams_(poller, datagrams) {}
 
 EpollNetwork::~EpollNetwork() {
   for (size_t fd = 0; fd < streams_.size(); ++fd) {
@@ -133,7 +125,7 @@ IoResult EpollNetwork::Send(StreamId id, Bytes bytes) {
   }
   // A request is one send and needs no option. A second small one would wait for the peer's
   // delayed acknowledgement of the first (Nagle).
-  if (stream.sends == 1) SetInt(id, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (stream.sends == 1) SetSocketOption(id, IPPROTO_TCP, TCP_NODELAY, 1);
   if (stream.sends < 2) ++stream.sends;
   ssize_t count;
   do {
@@ -182,9 +174,21 @@ void EpollNetwork::Close(StreamId id, NetworkOptions::Close how) {
   --open_;
 }
 
+TcpInfo EpollNetwork::Inspect(StreamId id) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (getsockopt(id, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  // Before any data, what was sent again was a SYN.
+  TcpInfo result{.syn_retransmits = static_cast<int>(info.tcpi_total_retrans)};
+  if (info.tcpi_rtt > 0) result.rtt = Microseconds(info.tcpi_rtt);
+  return result;
+}
+
 bool EpollNetwork::DispatchEvents(NetworkEvents& events) {
   sink_ = &events;
+  datagrams_.BeginDispatch(events);
   const int count = poller_.DispatchOnce();
+  datagrams_.EndDispatch();
   resolver_.DispatchAnswers(events);
   DispatchOwed();
   sink_ = nullptr;

@@ -1,8 +1,9 @@
-// TCP streams over the shard's epoll descriptor: the production side of engine/shard/network.h.
+// TCP streams and shared datagram sockets over the shard's epoll descriptor: the production side of
+// engine/shard/network.h.
 //
-// A probe costs socket, connect, epoll_ctl, send, recv and close, and a share of epoll_wait; socket
-// options are set only when a module asks for them. Every stamp is CLOCK_MONOTONIC read around the
-// system call, or right before an event is handed on.
+// A stream costs socket, connect, epoll_ctl, getsockopt (TCP_INFO), send, recv and
+// close, and a share of epoll_wait; socket options are set only when a module asks for them. Every
+// stamp is CLOCK_MONOTONIC read around the system call, or right before an event is handed on.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/loop/datagram_sockets.h"
 #include "engine/loop/poller.h"
 #include "engine/loop/resolver.h"
 #include "engine/shard/network.h"
@@ -21,7 +23,8 @@ class EpollNetwork final : public Network, private Poller::Handler {
  public:
   // `poller` and `resolver` outlive this. `max_streams` bounds the descriptors opened here. Streams
   // still open at the end are closed.
-  EpollNetwork(Poller& poller, Resolver& resolver, size_t max_streams);
+  EpollNetwork(Poller& poller, Resolver& resolver, size_t max_streams,
+               const DatagramSockets::Options& datagrams = {});
   ~EpollNetwork() override;
   EpollNetwork(const EpollNetwork&) = delete;
   EpollNetwork& operator=(const EpollNetwork&) = delete;
@@ -36,15 +39,32 @@ class EpollNetwork final : public Network, private Poller::Handler {
   IoResult Send(StreamId stream, Bytes bytes) override;
   IoResult Receive(StreamId stream, std::span<uint8_t> into) override;
   void Close(StreamId stream, NetworkOptions::Close how) override;
+  TcpInfo Inspect(StreamId stream) override;
   size_t DescriptorsLeft() const override { return max_streams_ - open_; }
+
+  SharedSocket Join(Transport transport, IpFamily family, const NetworkOptions& options,
+                    const DatagramOptions& datagram) override {
+    return datagrams_.Join(transport, family, options, datagram);
+  }
+  void Leave(SocketId socket) override { datagrams_.Leave(socket); }
+  void Queue(SocketId socket, const Address& to, Bytes message, SlotRef slot,
+             uint16_t number) override {
+    datagrams_.Queue(socket, to, message, slot, number);
+  }
+  size_t queued() const override { return datagrams_.queued(); }
+  std::span<const SentDatagram> SendQueued() override { return datagrams_.SendQueued(); }
+  uint64_t ReceiveDrops(SocketId socket, bool fresh) override {
+    return datagrams_.ReceiveDrops(socket, fresh);
+  }
 
   // One batch of the poller (sockets, timers, name servers), then the answers of the resolver and
   // the events owed. True: there may be more at once, call again before sleeping.
   bool DispatchEvents(NetworkEvents& events);
 
   // Something is to be told without waiting for the kernel.
-  bool pending() const { return !owed_.empty() || resolver_.pending(); }
-  size_t open() const { return open_; }
+  bool pending() const { return !owed_.empty() || resolver_.pending() || datagrams_.pending(); }
+  size_t open() const { return open_; }  // streams
+  DatagramSockets& datagrams() { return datagrams_; }
 
  private:
   struct Stream {
@@ -76,6 +96,7 @@ class EpollNetwork final : public Network, private Poller::Handler {
   std::vector<Stream> streams_;  // by descriptor
   std::vector<Owed> owed_;       // readable events the kernel will not repeat
   std::vector<Owed> owed_now_;
+  DatagramSockets datagrams_;
   NetworkEvents* sink_ = nullptr;  // during DispatchEvents
 };
 

@@ -30,7 +30,11 @@ absl::Status ShardThread::Open(Files* files, ResultSink* sink) {
   poller_ = *std::move(poller);
   resolver_ = std::make_unique<Resolver>(*poller_, options_.resolver);
   if (options_.hosts) resolver_->SetHosts(options_.hosts);
-  network_ = std::make_unique<EpollNetwork>(*poller_, *resolver_, options_.max_descriptors);
+  network_ = std::make_unique<EpollNetwork>(
+      *poller_, *resolver_, options_.max_descriptors,
+      DatagramSockets::Options{.random_seed = options_.random_seed,
+                               .transmit_stamps = options_.transmit_stamps});
+  network_->datagrams().OpenDefaults();
   auto timer = WakeTimer::Make(*poller_);
   if (!timer.ok()) return timer.status();
   timer_ = *std::move(timer);
@@ -202,6 +206,7 @@ void ShardThread::Publish(Instant woke, Instant end) {
   published_.resolver_hits.store(resolver.hits, std::memory_order_relaxed);
   published_.resolver_misses.store(resolver.misses, std::memory_order_relaxed);
   published_.descriptors.store(network_->open(), std::memory_order_relaxed);
+  published_.datagrams_dropped.store(network_->datagrams().dropped(), std::memory_order_relaxed);
 }
 
 ShardStats ShardThread::Stats() const {
@@ -210,6 +215,7 @@ ShardStats ShardThread::Stats() const {
   stats.resolver_hits = published_.resolver_hits.load(std::memory_order_relaxed);
   stats.resolver_misses = published_.resolver_misses.load(std::memory_order_relaxed);
   stats.descriptors = published_.descriptors.load(std::memory_order_relaxed);
+  stats.datagrams_dropped = published_.datagrams_dropped.load(std::memory_order_relaxed);
   return stats;
 }
 

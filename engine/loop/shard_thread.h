@@ -42,7 +42,8 @@ class ShardThread {
     std::shared_ptr<const HostsTable> hosts;  // may be null: empty
     std::shared_ptr<const ProbePolicy> policy;
     uint64_t random_seed = 1;
-    int cpu = -1;  // pinned there; -1: anywhere
+    bool transmit_stamps = false;  // the kernel's, of datagrams
+    int cpu = -1;                  // pinned there; -1: anywhere
   };
   // What a message may touch, on the shard's thread.
   struct Parts {
@@ -78,6 +79,7 @@ class ShardThread {
   struct Published {
     std::atomic<double> utilization{0};
     std::atomic<uint64_t> resolver_hits{0}, resolver_misses{0}, descriptors{0};
+    std::atomic<uint64_t> datagrams_dropped{0};
   };
   static constexpr int kMostPolls = 64;  // per turn: full batches in a row
   static constexpr Duration kMessageBudget = Milliseconds(2);

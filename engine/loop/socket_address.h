@@ -10,6 +10,7 @@ namespace sonde {
 
 class SocketAddress {
  public:
+  SocketAddress() = default;
   // size() is 0 when the address has no family.
   explicit SocketAddress(const Address& address);
 

@@ -47,6 +47,60 @@ struct ConnectResult {
                                // the prober's own trouble, whatever the errno
 };
 
+// The kernel's view of a TCP connection (TCP_INFO, linux/tcp.h).
+struct TcpInfo {
+  int syn_retransmits = -1;  // -1: unknown
+  Duration rtt{-1};
+};
+
+// ---- datagrams ----------------------------------------------------------------------------------
+// A few sockets carry the datagrams of all legs. Messages are queued and sent in batches, so that
+// neither probe costs system calls of its own.
+
+// A shared socket of the network's.
+using SocketId = int32_t;
+inline constexpr SocketId kNoSocket = -1;
+
+struct SharedSocket {
+  SocketId socket = kNoSocket;  // kNoSocket: error says why
+  int error = 0;
+  bool misconfigured = false;  // as ConnectResult's; also: ICMP is not allowed to this process
+  uint16_t echo_id = 0;        // ICMP: the identifier of its echo messages
+};
+
+// What became of one queued message.
+struct SentDatagram {
+  SlotRef slot;
+  uint16_t number = 0;
+  int error = 0;  // errno; 0: it left
+  Instant at;
+  StampClock clock = StampClock::kUser;
+};
+
+// One message that arrived.
+struct ReceivedDatagram {
+  SocketId socket = kNoSocket;
+  Transport transport = Transport::kUdp;
+  Bytes bytes;  // UDP: the payload. ICMP: the message from its type on, without IP header
+  Address from;
+  int ttl = -1;
+  Instant at;
+  StampClock clock = StampClock::kUser;
+};
+
+// The kernel's error queue: what an ICMP error said about a message of a UDP or ping socket.
+struct DatagramError {
+  SocketId socket = kNoSocket;
+  Transport transport = Transport::kUdp;
+  int error = 0;  // errno the kernel made of it
+  int type = 0;   // of the ICMP message, and its code
+  int code = 0;
+  Address from;  // who sent it
+  Address to;    // where our message went
+  Bytes quoted;  // what it quotes of our message, from the UDP payload or the ICMP type on
+  Instant at;
+};
+
 // What the shard is told. Called between polls, never from within a Network call.
 class NetworkEvents {
  public:
@@ -58,6 +112,11 @@ class NetworkEvents {
   // error; a short count alone says nothing, an end may stand behind it.
   virtual void OnReadable(SlotRef slot, Instant at) = 0;
   virtual void OnWritable(SlotRef slot, Instant at) = 0;  // after a Send that met EAGAIN
+
+  virtual void OnDatagram(const ReceivedDatagram& message) = 0;
+  virtual void OnDatagramError(const DatagramError& error) = 0;
+  // The kernel's own stamp of a message that was told as sent before.
+  virtual void OnDatagramStamped(const SentDatagram& sent) = 0;
 };
 
 class Network {
@@ -83,6 +142,26 @@ class Network {
 
   // Frees the stream at once. No event of it is delivered afterwards.
   virtual void Close(StreamId stream, NetworkOptions::Close how) = 0;
+
+  virtual TcpInfo Inspect(StreamId stream) = 0;
+
+  // A socket for messages to `family` under these options: an open one, or a new one. The caller
+  // counts as its user until Leave.
+  virtual SharedSocket Join(Transport transport, IpFamily family, const NetworkOptions& options,
+                            const DatagramOptions& datagram) = 0;
+  virtual void Leave(SocketId socket) = 0;
+
+  // Copies the message; SendQueued sends it.
+  virtual void Queue(SocketId socket, const Address& to, Bytes message, SlotRef slot,
+                     uint16_t number) = 0;
+  virtual size_t queued() const = 0;
+  // Sends what is queued, in order per socket, and tells what became of it; valid until the next
+  // call. What a full send buffer keeps back stays queued.
+  virtual std::span<const SentDatagram> SendQueued() = 0;
+
+  // Messages the kernel dropped so far because the socket's receive queue was full. Exact when
+  // `fresh`; otherwise as last seen, which costs nothing.
+  virtual uint64_t ReceiveDrops(SocketId socket, bool fresh) = 0;
 
   // Descriptors this network may still open; admission keeps away from zero.
   virtual size_t DescriptorsLeft() const = 0;

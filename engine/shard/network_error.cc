@@ -14,6 +14,7 @@ constexpr struct {
     {ECONNRESET, Outcome::kConnectReset},
     {ETIMEDOUT, Outcome::kConnectTimeout},
     {EHOSTUNREACH, Outcome::kConnectHostUnreachable},
+    {EMSGSIZE, Outcome::kConnectTooBig},
     {EHOSTDOWN, Outcome::kConnectHostUnreachable},
     {ENETUNREACH, Outcome::kConnectNetworkUnreachable},
     {ENETDOWN, Outcome::kConnectNetworkUnreachable},

@@ -34,9 +34,12 @@ ProbeTable::ProbeTable(unsigned shard, Network& network, Files* files, uint64_t 
       wheel_(start),
       random_state_(random_seed),
       read_buffer_(new uint8_t[kReadSize]),
-      plain_(buffers_.Take()) {}
+      plain_(buffers_.Take()),
+      echoes_(NextRandom(&random_state_)) {}
 
 ProbeTable::~ProbeTable() = default;
+
+uint64_t ProbeTable::Random() { return NextRandom(&random_state_); }
 
 ProbeTable::Slot& ProbeTable::TakeSlot() {
   if (free_.empty()) {
@@ -70,6 +73,7 @@ void ProbeTable::Start(std::shared_ptr<const Task> task, void* owner_data, SlotR
   slot.conversation = slot.task->prober->Make(slot.place, *slot.task, context);
   ArmTimer(slot);
   Drive(slot, slot.conversation->Start(slot.started), slot.started);
+  SendFullBatch();
 }
 
 void ProbeTable::Cancel(SlotRef ref, Outcome outcome, Instant at) {
@@ -161,6 +165,7 @@ ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
       return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), network_.Stamp());
     }
   }
+  if (slot.plan->transport != Transport::kTcp) return JoinSocket(slot);
   slot.state = Slot::State::kConnecting;
   const ConnectResult result = network_.Connect(slot.ref, slot.leg.peer, *slot.plan->network);
   slot.leg.connect_start = result.at;
@@ -252,6 +257,7 @@ void ProbeTable::OnConnected(SlotRef ref, Instant at) {
   Slot* slot = Find(ref);
   if (!slot || slot->state != Slot::State::kConnecting) return;
   slot->leg.connected = at;
+  Inspect(*slot);
   const Next next =
       slot->plan->tls
           ? StartTls(*slot, *slot->plan->tls,
@@ -264,9 +270,16 @@ void ProbeTable::OnConnected(SlotRef ref, Instant at) {
 void ProbeTable::OnConnectFailed(SlotRef ref, int error, Instant at) {
   Slot* slot = Find(ref);
   if (!slot || slot->state != Slot::State::kConnecting) return;
+  Inspect(*slot);
   if (const Next next = FailLeg(*slot, ConnectOutcome(error), ErrorText(error), at)) {
     Drive(*slot, *next, at);
   }
+}
+
+void ProbeTable::Inspect(Slot& slot) {
+  const TcpInfo info = network_.Inspect(slot.stream);
+  slot.leg.syn_retransmits = info.syn_retransmits;
+  slot.leg.kernel_rtt = info.rtt;
 }
 
 void ProbeTable::OnReadable(SlotRef ref, Instant) {
@@ -409,6 +422,7 @@ size_t ProbeTable::SendAll(Slot& slot, Bytes bytes) {
 }
 
 void ProbeTable::Flush(Slot& slot) {
+  if (slot.shared.socket != kNoSocket) QueueDatagram(slot);
   if (slot.stream == kNoStream) return;
   if (!slot.tls) {
     const Bytes pending = slot.out->pending();
@@ -445,7 +459,10 @@ void ProbeTable::Advance(Instant now) {
   }
   hungry_now_.clear();
   wheel_.AdvanceTo(now);
-  while (TimerNode* node = wheel_.PopExpired()) OnTimer(*static_cast<Slot*>(node), now);
+  while (TimerNode* node = wheel_.PopExpired()) {
+    OnTimer(*static_cast<Slot*>(node), now);
+    SendFullBatch();
+  }
 }
 
 std::optional<Instant> ProbeTable::NextWake() const {
@@ -473,6 +490,7 @@ Outcome ProbeTable::TimeoutOutcome(Slot& slot, Instant at) {
     case Slot::State::kHandshaking:
       return Outcome::kTlsTimeout;
     default:
+      if (slot.datagrams_left < slot.datagrams_queued) return Outcome::kProberMemory;
       return Unsent(slot) ? Outcome::kSendTimeout : slot.conversation->OnDeadline(at);
   }
 }
@@ -481,6 +499,7 @@ Outcome ProbeTable::TimeoutOutcome(Slot& slot, Instant at) {
 
 void ProbeTable::CloseLeg(Slot& slot, bool orderly) {
   if (slot.state == Slot::State::kResolving) network_.CancelResolve(slot.ref);
+  if (slot.shared.socket != kNoSocket) LeaveSocket(slot);
   EndHandshake(slot);
   if (slot.stream != kNoStream) {
     const bool reset = slot.plan->network->close == NetworkOptions::Close::kReset;
@@ -511,6 +530,7 @@ void ProbeTable::Finish(Slot& slot, Outcome outcome, Instant at) {
   wheel_.Cancel(slot);
   if (Opening(slot)) {  // time was up on the way: what there is of the leg belongs into the report
     slot.leg.detail = {};
+    if (slot.state == Slot::State::kConnecting) Inspect(slot);
     static_cast<void>(slot.conversation->OnLegFailed(slot.leg, outcome, at));
   }
   owner_.OnProbeFinished(slot, outcome, at);

@@ -18,9 +18,11 @@
 #include "engine/contract/files.h"
 #include "engine/contract/probe_policy.h"
 #include "engine/contract/task.h"
+#include "engine/shard/echo_table.h"
 #include "engine/shard/network.h"
 #include "engine/shard/timer_wheel.h"
 #include "engine/shard/tls_channel.h"
+#include "engine/shard/token_table.h"
 
 namespace sonde {
 
@@ -37,6 +39,11 @@ class ProbeTable : public NetworkEvents {
     bool send_broken = false;   // the peer takes nothing more; what it said is still read
     uint8_t legs = 0;
     StreamId stream = kNoStream;
+    SharedSocket shared;            // of a datagram leg
+    uint16_t datagrams_queued = 0;  // of the leg; the next one's number
+    uint16_t datagrams_left = 0;    // of them those that left, or never will
+    uint32_t answered = 0;      // the last generation of this slot whose datagrams were answered
+    uint64_t drops_before = 0;  // of the socket, when the leg was opened
     std::shared_ptr<const Task> task;
     void* owner_data = nullptr;  // the owner's own
     Conversation* conversation = nullptr;
@@ -63,6 +70,8 @@ class ProbeTable : public NetworkEvents {
     uint64_t handshakes_full = 0, handshakes_resumed = 0, handshakes_failed = 0;
     uint64_t handshakes_in_progress = 0;
     std::array<uint64_t, kPolicyKinds> policy_refusals{};
+    uint64_t datagrams_sent = 0, datagrams_received = 0, datagrams_unstamped = 0;
+    std::array<uint64_t, kStrayReasons> datagrams_stray{};
   };
 
   ProbeTable(unsigned shard, Network& network, Files* files, uint64_t random_seed, Instant start,
@@ -80,6 +89,12 @@ class ProbeTable : public NetworkEvents {
   // Expires deadlines and wake-ups up to `now`, goes on reading where a budget was used up.
   void Advance(Instant now);
   std::optional<Instant> NextWake() const;
+
+  // Sends the datagrams that were written since. Starts and timers send a full batch by themselves.
+  void SendDatagrams();
+
+  // Did the kernel drop messages of the slot's shared socket since its leg was opened?
+  bool ReceiveQueueOverflowed(const Slot& slot);
 
   void SetPolicy(std::shared_ptr<const ProbePolicy> policy) { policy_ = std::move(policy); }
   void SetWallOffset(Duration wall_minus_mono) { wall_offset_ = wall_minus_mono; }
@@ -101,12 +116,18 @@ class ProbeTable : public NetworkEvents {
   void OnConnectFailed(SlotRef ref, int error, Instant at) override;
   void OnReadable(SlotRef ref, Instant at) override;
   void OnWritable(SlotRef ref, Instant at) override;
+  void OnDatagram(const ReceivedDatagram& message) override;
+  void OnDatagramError(const DatagramError& error) override;
+  void OnDatagramStamped(const SentDatagram& sent) override;
 
  private:
   // Most bytes kept for a conversation that does not consume, and reads per event.
   static constexpr size_t kRestLimit = 1 << 20;
   static constexpr int kReadsPerEvent = 8;
   static constexpr size_t kReadSize = 64 * 1024;
+  // Messages sent at once, and legs asked whose a stray one is.
+  static constexpr size_t kSendBatch = 64;
+  static constexpr int kStrayVisits = 16;
 
   // Each returns the step that follows at once, if there is one; Drive goes on until none does.
   using Next = std::optional<Step>;
@@ -118,6 +139,21 @@ class ProbeTable : public NetworkEvents {
   Next StartTls(Slot& slot, const TlsProfile& profile, std::string_view server_name, Instant at);
   Next AfterTls(Slot& slot, TlsChannel::State before, Instant at);
   Next Opened(Slot& slot, Instant at);
+  void Inspect(Slot& slot);
+
+  // Datagram legs: probe_datagrams.cc.
+  Next JoinSocket(Slot& slot);
+  void LeaveSocket(Slot& slot);
+  void QueueDatagram(Slot& slot);
+  void SendFullBatch();
+  void OnEcho(const ReceivedDatagram& message);
+  void OnUdp(const ReceivedDatagram& message);
+  void OnStray(const ReceivedDatagram& message, uint16_t token);
+  Slot* EchoSlot(const EchoTable::Claim& claim, SocketId socket, const Address& peer);
+  StrayReason EchoStray(const EchoTable::Claim& claim) const;
+  void Deliver(Slot& slot, const ReceivedDatagram& message, Bytes bytes, uint16_t number);
+  void FailDatagram(Slot& slot, const NetworkError& error);
+  void CountStray(StrayReason reason) { ++counters_.datagrams_stray[static_cast<size_t>(reason)]; }
 
   void Read(Slot& slot);
   void ReadLater(Slot& slot);
@@ -136,6 +172,7 @@ class ProbeTable : public NetworkEvents {
   static bool Opening(const Slot& slot);
   void Finish(Slot& slot, Outcome outcome, Instant at);
   Slot& TakeSlot();
+  uint64_t Random();
 
   unsigned shard_;
   Network& network_;
@@ -155,6 +192,9 @@ class ProbeTable : public NetworkEvents {
   Counters counters_;
   std::unique_ptr<uint8_t[]> read_buffer_;
   Buffer plain_;  // scratch of one Feed
+  TokenTable tokens_;
+  EchoTable echoes_;
+  std::vector<uint8_t> echo_;  // scratch of one echo request
 };
 
 }  // namespace sonde

@@ -1,11 +1,24 @@
 #include "engine/shard/shard.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "engine/shard/shard_entry.h"
 
 namespace sonde {
+namespace {
+
+// Not an answer of the target: when we were not there, or lost what came, nobody knows.
+bool IsSilence(Outcome outcome) {
+  constexpr std::string_view kSilent[] = {"timeout",  "reset",          "closed", "loss",
+                                          "wrong_id", "wrong_question", "foreign"};
+  return std::find(std::begin(kSilent), std::end(kSilent), Info(outcome).reason) !=
+         std::end(kSilent);
+}
+
+}  // namespace
 
 Shard::Shard(const Options& options, Network& network, Files* files, ResultSink* sink)
     : network_(network),
@@ -47,7 +60,9 @@ void Shard::EndTurn(Instant poll_began, WallTime wall) {
     if (!node) break;
     OnTimer(*node, poll_began);
   }
+  probes_.SendDatagrams();
   StartWaiting(poll_began);  // rates that have a token now, places that fell free at once
+  probes_.SendDatagrams();
   ended_now_runs_.clear();
   const Instant end = network_.Stamp();
   gaps_.Add(turn_began_, end);
@@ -71,6 +86,12 @@ void Shard::Publish() {
   counters_.handshakes_failed.Set(probes.handshakes_failed);
   counters_.handshakes_in_progress.Set(probes.handshakes_in_progress);
   for (size_t i = 0; i < kPolicyKinds; ++i) counters_.refused[i].Set(probes.policy_refusals[i]);
+  counters_.datagrams_sent.Set(probes.datagrams_sent);
+  counters_.datagrams_received.Set(probes.datagrams_received);
+  counters_.datagrams_unstamped.Set(probes.datagrams_unstamped);
+  for (size_t i = 0; i < kStrayReasons; ++i) {
+    counters_.datagrams_stray[i].Set(probes.datagrams_stray[i]);
+  }
 }
 
 // ---- schedules ----------------------------------------------------------------------------------
@@ -176,14 +197,11 @@ void Shard::Skip(Entry& entry, SkipReason reason, uint64_t slots) {
 
 Outcome Shard::JudgeLate(const ProbeTable::Slot& slot, Outcome outcome, Instant at, bool* spoiled) {
   const Duration threshold = GapLog::Threshold(slot.task->timeout);
-  const bool gap = gaps_.Overlaps(slot.started, threshold) ||
-                   at - std::max(turn_began_, slot.started) > threshold;
-  *spoiled = gap;
-  if (!gap) return outcome;
-  // Not an answer of the target: we were not there when it may have come.
-  const std::string_view reason = Info(outcome).reason;
-  const bool silence = reason == "timeout" || reason == "reset" || reason == "closed";
-  return silence ? Outcome::kProberLate : outcome;
+  *spoiled = gaps_.Overlaps(slot.started, threshold) ||
+             at - std::max(turn_began_, slot.started) > threshold;
+  if (!IsSilence(outcome)) return outcome;
+  if (*spoiled) return Outcome::kProberLate;
+  return probes_.ReceiveQueueOverflowed(slot) ? Outcome::kProberReceiveQueue : outcome;
 }
 
 void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at) {

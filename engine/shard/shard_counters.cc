@@ -24,6 +24,10 @@ ShardStats ShardCounters::Snapshot() const {
   stats.handshakes_resumed = handshakes_resumed.value();
   stats.handshakes_failed = handshakes_failed.value();
   stats.handshakes_in_progress = handshakes_in_progress.value();
+  stats.datagrams_sent = datagrams_sent.value();
+  stats.datagrams_received = datagrams_received.value();
+  stats.datagrams_unstamped = datagrams_unstamped.value();
+  Copy(datagrams_stray, &stats.datagrams_stray);
   Copy(outcomes, &stats.outcomes);
   Copy(skipped, &stats.skipped);
   Copy(blocked, &stats.blocked);

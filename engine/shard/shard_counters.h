@@ -28,6 +28,8 @@ struct ShardCounters {
 
   Counter tasks, started, finished, waiting, gaps, latencies_unrecorded;
   Counter handshakes_full, handshakes_resumed, handshakes_failed, handshakes_in_progress;
+  Counter datagrams_sent, datagrams_received, datagrams_unstamped;
+  std::array<Counter, kStrayReasons> datagrams_stray;
   std::array<Counter, kOutcomeCount> outcomes;
   std::array<Counter, kSkipReasons> skipped;
   std::array<Counter, kBlockReasons> blocked;

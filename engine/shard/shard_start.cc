@@ -19,7 +19,10 @@ void Shard::Offer(Entry& entry, Instant now) {
 // Who waits already comes first: a queue that is not empty blocks like the limit behind it.
 std::optional<BlockReason> Shard::Blocked(Entry& entry, Instant now) {
   if (probes_.in_flight() >= limits_.in_flight) return BlockReason::kInFlight;
-  if (network_.DescriptorsLeft() <= limits_.descriptors_reserve) return BlockReason::kDescriptors;
+  if (entry.task->plan->needs_descriptor &&
+      network_.DescriptorsLeft() <= limits_.descriptors_reserve) {
+    return BlockReason::kDescriptors;
+  }
   if (!waiting_.empty() && entry.queue == nullptr) return BlockReason::kInFlight;
   if (entry.task->plan->needs_handshake && limits_.handshakes > 0) {
     const bool behind = !waiting_handshake_.empty() && entry.queue != &waiting_handshake_;

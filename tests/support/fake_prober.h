@@ -1,6 +1,8 @@
 // The smallest protocols there can be, for tests of the engine: `connect` passes when the leg is
 // open, `ask` sends PING and wants PONG, `tls` is `ask` inside TLS, `hop` follows "GO host:port\n",
-// `deaf` goes on waiting when nothing can come.
+// `deaf` goes on waiting when nothing can come. Over datagrams: `udp` sends its token and PING and
+// passes with any message of its own, `echo` sends `packets` echoes 10 ms apart and passes when all
+// are answered; what they saw stands in the facts of ICMP.
 #pragma once
 
 #include <memory>
@@ -11,11 +13,13 @@
 namespace sonde {
 
 struct FakeModule : Module {
-  enum class Mode { kConnect, kAsk, kHop, kDeaf };
+  enum class Mode { kConnect, kAsk, kHop, kDeaf, kUdp, kEcho };
   Mode mode = Mode::kConnect;
   std::string request = "PING\n";
   TlsProfile tls;
   bool use_tls = false;
+  int packets = 1;
+  size_t payload = 16;
 };
 
 const Prober& FakeProber();
@@ -31,6 +35,8 @@ struct FakeTask {
   std::string request = "PING\n";
   NetworkOptions network;
   TlsProfile tls;
+  int packets = 1;
+  size_t payload = 16;
   uint64_t version = 1;
   std::shared_ptr<const Task> Make() const;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -74,6 +75,13 @@ class PlayPeer : public SimPeer {
     TlsServerOptions options;
     options.chain = {*certificate};
     tls = std::make_unique<TlsServer>(options);
+  }
+  std::vector<SimDatagram> datagrams;  // that came, in order
+  bool echoes = false;                 // each is answered at once
+
+  void OnDatagram(SimNetwork& network, const SimDatagram& datagram) override {
+    datagrams.push_back(datagram);
+    if (echoes) network.Deliver(datagram.socket, datagram.to, EchoReplyTo(datagram), answer->delay);
   }
   void OnBytes(SimConnection& connection, std::string_view bytes) override {
     newest = &connection;
@@ -154,6 +162,8 @@ class Play {
   void Load();
   void Stage(const Line& line);
   void Act(const Line& line);
+  void ActOnDatagram(const Line& line, const SimDatagram& datagram);
+  std::string DnsAnswer(const Line& line, const SimDatagram& query);
   void ExpectRun(const Line& line);
   void ExpectFact(const Line& line);
   void ExpectText(const Line& line);
@@ -169,13 +179,17 @@ class Play {
     if (!time) Fail(line, "not a time: " + word);
     return time.value_or(Duration{});
   }
-  PlayPeer& Peer(const std::string& where) {
+  // "10.0.0.1:80" is a peer of connections, "udp/10.0.0.1:53" and "icmp/10.0.0.1" of datagrams.
+  PlayPeer& Peer(std::string where) {
+    const size_t slash = where.find('/');
+    if (slash != std::string::npos) where[slash] = ' ';
     auto& peer = peers_[where];
     if (!peer) {
       peer = std::make_shared<PlayPeer>();
       world_->network().AddPeer(where, peer);
     }
     last_peer_ = peer.get();
+    if (slash != std::string::npos) last_datagram_peer_ = peer.get();
     return *peer;
   }
   // The peer of the newest connection.
@@ -194,6 +208,7 @@ class Play {
   std::unique_ptr<SimWorld> world_;
   std::map<std::string, std::shared_ptr<PlayPeer>> peers_;
   PlayPeer* last_peer_ = nullptr;
+  PlayPeer* last_datagram_peer_ = nullptr;
   std::string connected_;
   std::vector<std::shared_ptr<const Task>> tasks_;
   std::shared_ptr<const ProbePolicy> policy_;
@@ -249,6 +264,7 @@ void Play::Stage(const Line& line) {
     if (w[2] == "refuses") peer.answer->error = ECONNREFUSED;
     if (w[2] == "fails") peer.answer->error = ErrnoOf(w[3]);
     if (w[2] == "speaks") peer.certificate = FindCertificate(w[4]);
+    if (w[2] == "echoes") peer.echoes = true;
     if (w[w.size() - 2] == "after") peer.answer->delay = Time(line, w.back());
   } else if (w[0] == "prober" && w.size() == 3) {
     const std::map<std::string, int> kLacks = {
@@ -269,6 +285,14 @@ void Play::Act(const Line& line) {
   const std::string verb = w.size() > 3 ? w[3] : "";
   if (w.size() > 4 && w[2] == "stand") {
     world_->StandStill(Time(line, w.back()));
+    return;
+  }
+  if (w[2] == "prober" && verb == "loses") {  // prober loses N: its receive queue was full
+    world_->network().receive_drops += std::stoul(w[4]);
+    return;
+  }
+  if (last_datagram_peer_ && !last_datagram_peer_->datagrams.empty()) {
+    ActOnDatagram(line, last_datagram_peer_->datagrams.back());
     return;
   }
   PlayPeer* peer = Newest();
@@ -306,6 +330,61 @@ void Play::Act(const Line& line) {
   } else {
     Fail(line, "no such act");
   }
+}
+
+// peer echoes [to N]                  the reply to the last echo request, or the N-th
+// peer says icmp TYPE CODE            an ICMP error about it
+// peer answers FLAGS A/B/C RECORDS [wrong_id] [wrong_question] [from HOST:PORT]
+//                                     a DNS answer with these flags, counts and record bytes
+// peer sends BYTES                    a message as it is
+void Play::ActOnDatagram(const Line& line, const SimDatagram& datagram) {
+  const auto& w = line.words;
+  SimNetwork& network = world_->network();
+  const auto has = [&](const char* word) { return std::find(w.begin(), w.end(), word) != w.end(); };
+  Address from = datagram.to;
+  if (const auto at = std::find(w.begin(), w.end(), "from"); at != w.end()) {
+    const size_t colon = (at + 1)->rfind(':');
+    from = *Address::ParseLiteral((at + 1)->substr(0, colon),
+                                  static_cast<uint16_t>(std::stoi((at + 1)->substr(colon + 1))));
+  }
+  if (w[3] == "echoes") {
+    const auto& all = last_datagram_peer_->datagrams;
+    const size_t which = has("to") ? std::stoul(w.back()) - 1 : all.size() - 1;
+    if (!Check(line, which < all.size(), "no such request was sent")) return;
+    network.Deliver(datagram.socket, from, EchoReplyTo(all[which]), {});
+  } else if (w[3] == "says") {
+    const int type = std::stoi(w[5]), code = std::stoi(w[6]);
+    if (datagram.transport == Transport::kUdp) {
+      network.DeliverError(datagram, ECONNREFUSED, type, code, {});
+    } else {
+      network.Deliver(datagram.socket, from, IcmpErrorAbout(datagram, type, code), {});
+    }
+  } else if (w[3] == "answers") {
+    network.Deliver(datagram.socket, from, DnsAnswer(line, datagram), {});
+  } else if (w[3] == "sends") {
+    network.Deliver(datagram.socket, from, w[4], {});
+  } else {
+    Fail(line, "no such act");
+  }
+}
+
+std::string Play::DnsAnswer(const Line& line, const SimDatagram& query) {
+  const auto& w = line.words;
+  const auto has = [&](const char* word) { return std::find(w.begin(), w.end(), word) != w.end(); };
+  std::string answer = query.bytes;
+  const auto put16 = [&](size_t at, int value) {
+    answer[at] = static_cast<char>(value >> 8);
+    answer[at + 1] = static_cast<char>(value);
+  };
+  int counts[3] = {};
+  if (std::sscanf(w[5].c_str(), "%d/%d/%d", &counts[0], &counts[1], &counts[2]) != 3) {
+    Fail(line, "counts are A/B/C");
+  }
+  put16(2, std::stoi(w[4], nullptr, 16));
+  for (size_t i = 0; i < 3; ++i) put16(6 + 2 * i, counts[i]);
+  if (has("wrong_id")) answer[0] = static_cast<char>(answer[0] ^ 0x55);
+  if (has("wrong_question")) answer[13] = static_cast<char>(answer[13] ^ 1);
+  return answer + w[6];
 }
 
 void Play::ExpectFact(const Line& line) {

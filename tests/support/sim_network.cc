@@ -232,4 +232,102 @@ void SimNetwork::Close(StreamId stream, NetworkOptions::Close how) {
   free_ids_.push_back(stream);
 }
 
+// ---- datagrams ----------------------------------------------------------------------------------
+
+namespace {
+
+constexpr uint16_t kEchoId = 0x5050;
+
+// A socket's number says what it is.
+SocketId IdOf(Transport transport, IpFamily family) {
+  return static_cast<SocketId>(transport) * 16 + static_cast<SocketId>(family);
+}
+Transport TransportOf(SocketId socket) { return static_cast<Transport>(socket / 16); }
+
+}  // namespace
+
+std::string EchoReplyTo(const SimDatagram& request) {
+  std::string reply = request.bytes;
+  reply[0] = request.to.family == IpFamily::kV4 ? '\0' : '\x81';
+  return reply;
+}
+
+std::string IcmpErrorAbout(const SimDatagram& request, int type, int code, size_t quoted) {
+  std::string error(8, '\0');
+  error[0] = static_cast<char>(type);
+  error[1] = static_cast<char>(code);
+  const bool v4 = request.to.family == IpFamily::kV4;
+  std::string header(v4 ? 20 : 40, '\0');
+  header[0] = v4 ? 0x45 : 0x60;
+  header[v4 ? 9 : 6] = v4 ? 1 : 58;
+  for (size_t i = 0; i < (v4 ? 4u : 16u); ++i) {
+    header[(v4 ? 16 : 24) + i] = static_cast<char>(request.to.bytes[i]);
+  }
+  return error + header + request.bytes.substr(0, quoted);
+}
+
+SharedSocket SimNetwork::Join(Transport transport, IpFamily family, const NetworkOptions&,
+                              const DatagramOptions&) {
+  if (join_error != 0) return {.error = join_error, .misconfigured = join_error == EPERM};
+  ++socket_users_;
+  return {.socket = IdOf(transport, family), .echo_id = kEchoId};
+}
+
+void SimNetwork::Queue(SocketId socket, const Address& to, Bytes message, SlotRef slot,
+                       uint16_t number) {
+  ++datagrams_queued_ever;
+  queue_.push_back({{socket, TransportOf(socket), to, std::string(AsText(message))}, slot, number});
+}
+
+std::span<const SentDatagram> SimNetwork::SendQueued() {
+  sent_.clear();
+  std::vector<Queued> queue;
+  queue.swap(queue_);
+  for (const Queued& queued : queue) {
+    sent_.push_back(
+        {.slot = queued.slot, .number = queued.number, .error = send_error, .at = clock_.now()});
+    if (send_error != 0) continue;
+    const SimDatagram& datagram = queued.datagram;
+    if (on_datagram) on_datagram(datagram);
+    const bool udp = datagram.transport == Transport::kUdp;
+    const std::string kind = udp ? "udp " : "icmp ";
+    auto peer = peers_.find(kind + (udp ? datagram.to.HostPort() : datagram.to.Host()));
+    if (peer == peers_.end()) peer = peers_.find(kind + "*");
+    if (peer != peers_.end()) peer->second->OnDatagram(*this, datagram);
+  }
+  return sent_;
+}
+
+void SimNetwork::Deliver(SocketId socket, const Address& from, std::string bytes, Duration delay,
+                         int ttl, StampClock stamps) {
+  const Instant arrives = clock_.now() + delay;
+  clock_.After(delay, [=, this, bytes = std::move(bytes)] {
+    ReceivedDatagram message{.socket = socket,
+                             .transport = TransportOf(socket),
+                             .bytes = AsBytes(bytes),
+                             .from = from,
+                             .ttl = ttl,
+                             .at = clock_.now(),
+                             .clock = stamps};
+    // The kernel stamps it when it comes, however late we look.
+    if (stamps == StampClock::kKernel) message.at = arrives;
+    events_->OnDatagram(message);
+  });
+}
+
+void SimNetwork::DeliverError(const SimDatagram& about, int error, int type, int code,
+                              Duration delay, bool quotes) {
+  clock_.After(delay, [=, this] {
+    events_->OnDatagramError({.socket = about.socket,
+                              .transport = about.transport,
+                              .error = error,
+                              .type = type,
+                              .code = code,
+                              .from = about.to,
+                              .to = about.to,
+                              .quoted = quotes ? AsBytes(about.bytes) : Bytes(),
+                              .at = clock_.now()});
+  });
+}
+
 }  // namespace sonde

@@ -76,6 +76,14 @@ class SimConnection {
   bool reset_ = false;
 };
 
+// A message on its way to a peer.
+struct SimDatagram {
+  SocketId socket = kNoSocket;
+  Transport transport = Transport::kUdp;
+  Address to;
+  std::string bytes;  // UDP: the payload; ICMP: from the type on
+};
+
 // What stands behind an address and port.
 class SimPeer {
  public:
@@ -88,7 +96,15 @@ class SimPeer {
   virtual std::optional<Answer> OnConnect() { return Answer{}; }
   virtual void OnAccepted(SimConnection&) {}
   virtual void OnBytes(SimConnection&, std::string_view) {}
+  virtual void OnDatagram(SimNetwork&, const SimDatagram&) {}
 };
+
+// The reply to an echo request, IPv4 or IPv6.
+std::string EchoReplyTo(const SimDatagram& request);
+// An ICMP error of this type and code that quotes the request, and `quoted` bytes of it at most
+// after its IP header.
+std::string IcmpErrorAbout(const SimDatagram& request, int type, int code,
+                           size_t quoted = SIZE_MAX);
 
 struct SimName {
   Outcome outcome = Outcome::kOk;
@@ -102,11 +118,23 @@ class SimNetwork : public Network {
   explicit SimNetwork(SimClock& clock) : clock_(clock) {}
   void SetEvents(NetworkEvents* events) { events_ = events; }
 
-  // Peers are found by "10.0.0.1:80", then by "*".
+  // Peers are found by "10.0.0.1:80", then by "*"; for datagrams by "udp 10.0.0.1:53", "icmp
+  // 10.0.0.1", then "udp *", "icmp *". A peer nobody added is silent there.
   void AddPeer(const std::string& host_port, std::shared_ptr<SimPeer> peer);
   void AddName(const std::string& name, SimName answer);
   // Errors of the prober's own making: the next `count` connects fail with `error`.
   void FailConnects(int error, int count);
+
+  // A message from `from` arrives at the socket after `delay`, stamped then.
+  void Deliver(SocketId socket, const Address& from, std::string bytes, Duration delay,
+               int ttl = 64, StampClock stamps = StampClock::kKernel);
+  // The kernel hears, after `delay`, an ICMP error about what was sent there (UDP).
+  void DeliverError(const SimDatagram& about, int error, int type, int code, Duration delay,
+                    bool quotes = true);
+  uint64_t receive_drops = 0;          // of every socket
+  int send_error = 0;                  // of the next datagrams
+  uint64_t datagrams_queued_ever = 0;  // by the shard
+  std::function<void(const SimDatagram&)> on_datagram;
 
   SimClock& clock() { return clock_; }
   bool IsOpen(const SimConnection* connection) const;
@@ -129,6 +157,18 @@ class SimNetwork : public Network {
   IoResult Send(StreamId stream, Bytes bytes) override;
   IoResult Receive(StreamId stream, std::span<uint8_t> into) override;
   void Close(StreamId stream, NetworkOptions::Close how) override;
+  TcpInfo Inspect(StreamId) override { return tcp_info; }
+  TcpInfo tcp_info;
+  SharedSocket Join(Transport transport, IpFamily family, const NetworkOptions& options,
+                    const DatagramOptions& datagram) override;
+  void Leave(SocketId) override { --socket_users_; }
+  void Queue(SocketId socket, const Address& to, Bytes message, SlotRef slot,
+             uint16_t number) override;
+  size_t queued() const override { return queue_.size(); }
+  std::span<const SentDatagram> SendQueued() override;
+  uint64_t ReceiveDrops(SocketId, bool) override { return receive_drops; }
+  int64_t socket_users() const { return socket_users_; }
+  int join_error = 0;  // of the next joins; EPERM: misconfigured
   size_t DescriptorsLeft() const override {
     return descriptors > connections_.size() ? descriptors - connections_.size() : 0;
   }
@@ -149,6 +189,15 @@ class SimNetwork : public Network {
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> resolving_;  // slot -> serial
   int fail_error_ = 0;
   int fail_count_ = 0;
+
+  struct Queued {
+    SimDatagram datagram;
+    SlotRef slot;
+    uint16_t number;
+  };
+  std::vector<Queued> queue_;
+  std::vector<SentDatagram> sent_;
+  int64_t socket_users_ = 0;
 };
 
 }  // namespace sonde

@@ -19,7 +19,19 @@ class StillNetwork final : public Network {
     std::string sent, received;
   };
 
-  explicit StillNetwork(size_t most) { streams.reserve(most); }
+  struct Message {
+    SlotRef slot;
+    uint16_t number;
+    Address to;
+    std::string bytes;
+  };
+
+  explicit StillNetwork(size_t most) {
+    streams.reserve(most);
+    messages.reserve(most);
+    sent_.reserve(most);
+    sending_.reserve(most);
+  }
 
   Instant Stamp() override { return now; }
   std::optional<ResolveAnswer> Resolve(SlotRef, std::string_view host,
@@ -44,10 +56,32 @@ class StillNetwork final : public Network {
   }
   void Close(StreamId, NetworkOptions::Close) override {}
   size_t DescriptorsLeft() const override { return 1'000'000; }
+  TcpInfo Inspect(StreamId) override { return {}; }
+  SharedSocket Join(Transport transport, IpFamily, const NetworkOptions&,
+                    const DatagramOptions&) override {
+    return {.socket = static_cast<SocketId>(transport), .echo_id = 1};
+  }
+  void Leave(SocketId) override {}
+  void Queue(SocketId, const Address& to, Bytes message, SlotRef slot, uint16_t number) override {
+    messages.push_back({slot, number, to, {}});
+    if (keep_sent) messages.back().bytes.assign(AsText(message));
+    sent_.push_back({.slot = slot, .number = number, .at = now});
+  }
+  size_t queued() const override { return sent_.size(); }
+  std::span<const SentDatagram> SendQueued() override {
+    sending_.swap(sent_);
+    sent_.clear();
+    return sending_;
+  }
+  uint64_t ReceiveDrops(SocketId, bool) override { return 0; }
 
   std::vector<Stream> streams;
+  std::vector<Message> messages;  // every one queued
   Instant now{Seconds(1'000).ns};
   bool keep_sent = false;
+
+ private:
+  std::vector<SentDatagram> sent_, sending_;
 };
 
 }  // namespace sonde

@@ -100,6 +100,22 @@ class Recorder : public NetworkEvents {
   }
   void OnReadable(SlotRef slot, Instant at) override { Add({Kind::kReadable, slot, 0, {}, at}); }
   void OnWritable(SlotRef slot, Instant at) override { Add({Kind::kWritable, slot, 0, {}, at}); }
+  void OnDatagram(const ReceivedDatagram& message) override {
+    datagrams.push_back(message);
+    payloads.emplace_back(AsText(message.bytes));
+    datagrams.back().bytes = {};
+  }
+  void OnDatagramError(const DatagramError& error) override {
+    errors.push_back(error);
+    quoted.emplace_back(AsText(error.quoted));
+    errors.back().quoted = {};
+  }
+  void OnDatagramStamped(const SentDatagram& sent) override { stamped.push_back(sent); }
+  std::vector<ReceivedDatagram> datagrams;
+  std::vector<std::string> payloads;  // of the datagrams
+  std::vector<DatagramError> errors;
+  std::vector<std::string> quoted;  // of the errors
+  std::vector<SentDatagram> stamped;
 
   size_t Count(Kind kind, SlotRef slot) const {
     size_t count = 0;
@@ -125,12 +141,13 @@ class LoopTest : public testing::Test {
  protected:
   LoopTest() { Open({}); }
 
-  void Open(const ResolverOptions& options, size_t max_streams = 64) {
+  void Open(const ResolverOptions& options, size_t max_streams = 64,
+            const DatagramSockets::Options& datagrams = {}) {
     network_.reset();
     resolver_.reset();
     poller_ = *Poller::Make();
     resolver_ = std::make_unique<Resolver>(*poller_, options);
-    network_ = std::make_unique<EpollNetwork>(*poller_, *resolver_, max_streams);
+    network_ = std::make_unique<EpollNetwork>(*poller_, *resolver_, max_streams, datagrams);
   }
 
   // Turns the loop until `done`. `aside` is polled too and then `serve` is called: the other side's

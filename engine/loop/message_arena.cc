@@ -1,0 +1,129 @@
+#include "engine/loop/message_arena.h"
+
+#include <linux/errqueue.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "engine/loop/poller.h"
+
+namespace sonde {
+namespace {
+
+template <typename T>
+T DataOf(const cmsghdr* message) {
+  T value{};
+  std::memcpy(&value, CMSG_DATA(message), sizeof value);
+  return value;
+}
+
+// The first of the three is the software stamp (linux/errqueue.h).
+Instant ToInstant(const timespec& wall, const ClockReading& now) {
+  if (wall.tv_sec == 0 && wall.tv_nsec == 0) return {};
+  const Instant at{int64_t{wall.tv_sec} * 1'000'000'000 + wall.tv_nsec - now.wall_minus_mono.ns};
+  // The wall clock may have been set since.
+  return at > now.mono || at < now.mono - Seconds(60) ? Instant{} : at;
+}
+
+void ReadError(const cmsghdr* message, ArrivedMessage* arrived) {
+  const auto error = DataOf<sock_extended_err>(message);
+  if (error.ee_origin == SO_EE_ORIGIN_TIMESTAMPING) {
+    arrived->sent_stamp_of = error.ee_data;
+  } else if (error.ee_origin == SO_EE_ORIGIN_ICMP || error.ee_origin == SO_EE_ORIGIN_ICMP6) {
+    arrived->icmp_error = static_cast<int>(error.ee_errno);
+    arrived->icmp_type = error.ee_type;
+    arrived->icmp_code = error.ee_code;
+    if (message->cmsg_len >= CMSG_LEN(sizeof error + sizeof(sockaddr_in))) {
+      sockaddr_in6 offender{};
+      const size_t size = message->cmsg_len - CMSG_LEN(sizeof error);
+      std::memcpy(&offender, CMSG_DATA(message) + sizeof error, std::min(size, sizeof offender));
+      arrived->offender = AddressFrom(reinterpret_cast<const sockaddr*>(&offender));
+    }
+  }
+}
+
+}  // namespace
+
+// A reading between two others that lie close together.
+ClockReading ReadClocks() {
+  ClockReading reading;
+  for (int tries = 0; tries < 4; ++tries) {
+    const Instant before = MonotonicNow();
+    const WallTime wall = WallNow();
+    const Instant after = MonotonicNow();
+    reading.mono = after;
+    reading.wall_minus_mono = {wall.ns - (before.ns + (after - before).ns / 2)};
+    if (after - before < Microseconds(1)) break;
+  }
+  return reading;
+}
+
+MessageArena::MessageArena()
+    : data_(std::make_unique_for_overwrite<uint8_t[]>(kMessages * kStride)) {}
+
+void MessageArena::Add(Bytes bytes, const Address& to) {
+  const size_t i = count_++;
+  peers_[i] = SocketAddress(to);
+  pieces_[i] = {const_cast<uint8_t*>(bytes.data()), bytes.size()};
+  msghdr& header = headers_[i].msg_hdr;
+  header = msghdr{};
+  header.msg_name = const_cast<sockaddr*>(peers_[i].get());
+  header.msg_namelen = peers_[i].size();
+  header.msg_iov = &pieces_[i];
+  header.msg_iovlen = 1;
+}
+
+int MessageArena::Send(int fd) {
+  int sent;
+  do {
+    sent = sendmmsg(fd, headers_.data(), static_cast<unsigned>(count_), MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent < 0 ? -errno : sent;
+}
+
+int MessageArena::Receive(int fd, int flags) {
+  for (size_t i = 0; i < kMessages; ++i) {
+    pieces_[i] = {data_.get() + i * kStride, kMostBytes};
+    msghdr& header = headers_[i].msg_hdr;
+    header = msghdr{};
+    header.msg_name = &names_[i];
+    header.msg_namelen = sizeof names_[i];
+    header.msg_iov = &pieces_[i];
+    header.msg_iovlen = 1;
+    header.msg_control = control_[i].data();
+    header.msg_controllen = kControlBytes;
+  }
+  int count;
+  do {
+    count = recvmmsg(fd, headers_.data(), kMessages, flags | MSG_DONTWAIT, nullptr);
+  } while (count < 0 && errno == EINTR);
+  return count < 0 ? -errno : count;
+}
+
+ArrivedMessage MessageArena::At(size_t index, const ClockReading& now) const {
+  ArrivedMessage arrived;
+  msghdr header = headers_[index].msg_hdr;
+  arrived.bytes = {data_.get() + index * kStride, headers_[index].msg_len};
+  if (header.msg_namelen >= sizeof(sockaddr_in)) {
+    arrived.name = AddressFrom(reinterpret_cast<const sockaddr*>(&names_[index]));
+  }
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    const auto is = [&](int level, int type) {
+      return c->cmsg_level == level && c->cmsg_type == type;
+    };
+    if (is(SOL_SOCKET, SCM_TIMESTAMPING)) {
+      arrived.stamp = ToInstant(DataOf<timespec>(c), now);
+    } else if (is(SOL_SOCKET, SO_RXQ_OVFL)) {
+      arrived.drops = DataOf<uint32_t>(c);
+    } else if (is(IPPROTO_IP, IP_TTL) || is(IPPROTO_IPV6, IPV6_HOPLIMIT)) {
+      arrived.ttl = DataOf<int>(c);
+    } else if (is(IPPROTO_IP, IP_RECVERR) || is(IPPROTO_IPV6, IPV6_RECVERR)) {
+      ReadError(c, &arrived);
+    }
+  }
+  return arrived;
+}
+
+}  // namespace sonde
