@@ -6,6 +6,8 @@
 #include <array>
 #include <charconv>
 
+#include "engine/contract/scalar_text.h"
+
 namespace sonde {
 namespace {
 
@@ -272,7 +274,7 @@ bool ParseHostPort(std::string_view text, HostPort* out, std::string* error) {
     *error = quoted + ": the host is missing";
     return false;
   }
-  if (host.size() > 255 || !std::all_of(host.begin(), host.end(), IsHostByte)) {
+  if (!IsHostText(host)) {
     *error = quoted + ": not a host name or address";
     return false;
   }
@@ -286,13 +288,27 @@ bool ParseHostPort(std::string_view text, HostPort* out, std::string* error) {
   return true;
 }
 
+bool IsHostText(std::string_view text) {
+  return !text.empty() && text.size() <= 255 && std::all_of(text.begin(), text.end(), IsHostByte);
+}
+
 std::string DestinationOf(std::string_view host, uint16_t port) {
+  if (port == 0) return LowerCase(host);
   std::string text;
   const bool brackets = host.find(':') != std::string_view::npos;
   if (brackets) text.push_back('[');
   text.append(LowerCase(host));
   if (brackets) text.push_back(']');
   return text.append(":").append(std::to_string(port));
+}
+
+std::optional<double> ParseShare(std::string_view text) {
+  const bool percent = text.ends_with('%');
+  if (percent) text.remove_suffix(1);
+  const std::optional<double> number = ParseReal(text);
+  const double most = percent ? 100 : 1;
+  if (!number || !(*number >= 0 && *number <= most)) return std::nullopt;
+  return *number / most;
 }
 
 }  // namespace sonde

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,7 +47,15 @@ struct HostPort {
 // Go's key words ("missing port in address", "too many colons in address").
 bool ParseHostPort(std::string_view text, HostPort* out, std::string* error);
 
-// "name:80", "[2001:db8::1]:80"; lower case: the key of the per-destination limits.
+// "name:80", "[2001:db8::1]:80", and "name", "2001:db8::1" of what has no port (0); lower case: the
+// key of the per-destination limits.
 std::string DestinationOf(std::string_view host, uint16_t port);
+
+// Whether `text` may stand for a host: no longer than 255 bytes, without blanks, controls, '/', '@'
+// and '\\'.
+bool IsHostText(std::string_view text);
+
+// A share: "0.2" or "20%", from nothing to all. nullopt for anything else.
+std::optional<double> ParseShare(std::string_view text);
 
 }  // namespace sonde

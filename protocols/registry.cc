@@ -3,6 +3,7 @@
 #include <array>
 
 #include "protocols/http_prober.h"
+#include "protocols/icmp_prober.h"
 #include "protocols/tcp_prober.h"
 
 namespace sonde {
@@ -23,12 +24,14 @@ std::span<const Prober* const> Probers() {
   // A new protocol is one line here, in alphabetical order.
   static const std::array kProbers = {
       &HttpProber(),
+      &IcmpProber(),
       &TcpProber(),
   };
   return kProbers;
 }
 
 const Prober* FindProber(std::string_view name) {
+  if (EqualsIgnoringCase(name, "ping")) name = "icmp";
   for (const Prober* prober : Probers()) {
     if (EqualsIgnoringCase(name, prober->name())) return prober;
   }

@@ -11,7 +11,8 @@ namespace sonde {
 // One constant object per protocol, in alphabetical order. Any thread.
 std::span<const Prober* const> Probers();
 
-// "http" -> its prober, in any case of letters; nullptr for a type there is not.
+// "http" -> its prober, in any case of letters ("PING" reads as icmp); nullptr for a type there is
+// not.
 const Prober* FindProber(std::string_view name);
 
 }  // namespace sonde

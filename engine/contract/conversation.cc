@@ -1,5 +1,6 @@
 #include "engine/contract/conversation.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace sonde {
@@ -18,6 +19,11 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 
 Buffer::~Buffer() {
   if (data_) pool_->Return(data_);
+}
+
+void Buffer::Overwrite(size_t at, Bytes bytes) {
+  if (at > size() || bytes.size() > size() - at) __builtin_trap();
+  std::copy(bytes.begin(), bytes.end(), data_->begin() + static_cast<std::ptrdiff_t>(at));
 }
 
 void Buffer::DropFront(size_t count) {

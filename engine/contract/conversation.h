@@ -44,6 +44,7 @@ class Buffer {
 
   void Append(Bytes bytes) { data_->insert(data_->end(), bytes.begin(), bytes.end()); }
   void Append(std::string_view text) { Append(AsBytes(text)); }
+  void Overwrite(size_t at, Bytes bytes);  // within what is there
   void DropFront(size_t count);
   void Clear() { data_->clear(); }
   Bytes bytes() const { return data_ ? Bytes(*data_) : Bytes(); }

@@ -32,9 +32,10 @@ struct Module {
 // `expect` form. Each protocol derives its own.
 struct TargetPlan {
   virtual ~TargetPlan() = default;
-  std::string destination;       // "host:port": key of the per-destination limits
+  std::string destination;       // "host:port", or a host: key of the per-destination limits
   bool needs_handshake = false;  // the first leg speaks TLS: admission counts it
   bool needs_descriptor = true;  // false: the first leg is one of datagrams, over shared sockets
+  Duration needs_longer_than{};  // a time-out up to this cuts every probe short: warned of
 };
 
 struct Task {

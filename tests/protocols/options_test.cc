@@ -182,7 +182,25 @@ TEST(ParseHostPort, SaysWhatIsWrong) {
   EXPECT_THAT(Parse(std::string(300, 'a') + ":80"), HasSubstr("not a host name"));
 }
 
+TEST(ParseShare, TakesRatiosAndPercents) {
+  for (const auto& [text, share] : {std::pair{"0", 0.0},
+                                    {"1", 1.0},
+                                    {"0.25", 0.25},
+                                    {"0%", 0.0},
+                                    {"20%", 0.2},
+                                    {"12.5%", 0.125},
+                                    {"100%", 1.0}}) {
+    EXPECT_DOUBLE_EQ(ParseShare(text).value_or(-1), share) << text;
+  }
+  for (const char* text : {"", "%", "20", "1.01", "-0.1", "-1%", "101%", ".nan", ".nan%", ".inf",
+                           "20 %", "20%%", "some"}) {
+    EXPECT_FALSE(ParseShare(text)) << text;
+  }
+}
+
 TEST(DestinationOf, IsOneSpelling) {
+  EXPECT_EQ(DestinationOf("Shop.Example", 0), "shop.example");
+  EXPECT_EQ(DestinationOf("2001:DB8::1", 0), "2001:db8::1");
   EXPECT_EQ(DestinationOf("Shop.Example", 80), "shop.example:80");
   EXPECT_EQ(DestinationOf("2001:DB8::1", 80), "[2001:db8::1]:80");
 }

@@ -12,10 +12,11 @@ namespace sonde {
 namespace {
 
 TEST(Registry, FindsProtocolsInAnyCase) {
-  for (const char* name : {"http", "HTTP", "tcp", "Tcp"}) {
+  for (const char* name : {"http", "HTTP", "tcp", "Tcp", "icmp", "PING"}) {
     ASSERT_NE(FindProber(name), nullptr) << name;
   }
   EXPECT_EQ(FindProber("TCP")->name(), "tcp");
+  EXPECT_EQ(FindProber("Ping")->name(), "icmp");
   for (const char* name : {"", "htt", "https", "smtp"}) {
     EXPECT_EQ(FindProber(name), nullptr) << name;
   }
