@@ -67,6 +67,7 @@ std::shared_ptr<const Task> TaskReader::Read(const ConfigNode& node, const std::
   if (task->module != nullptr && !task->target.empty()) {
     task->plan = task->prober->ParseTarget(task->target, target->mark, expect, *task->module, path,
                                            diagnostics_);
+    WarnOfShortTimeout(in, *task);
   }
   if (diagnostics_.errors() > errors || left_out_) return nullptr;
   if (task->plan == nullptr) {  // a prober that refuses without a word must not go unnoticed
@@ -320,6 +321,14 @@ void TaskReader::ReadTimeout(ConfigReader& in, Task* task) {
   std::string message = "must be above 0 and at most " + FormatDuration(TaskBounds::kTimeout);
   if (!in.Has("timeout")) { message += "; the module's is " + FormatDuration(task->timeout); }
   in.Error("timeout", std::move(message));
+}
+
+void TaskReader::WarnOfShortTimeout(ConfigReader& in, const Task& task) {
+  if (task.plan == nullptr) return;
+  const Duration least = task.plan->needs_longer_than;
+  if (least <= Duration{} || task.timeout > least) return;
+  in.Warn("timeout", FormatDuration(task.timeout) + " cuts every probe short: this one takes " +
+                         FormatDuration(least) + " at least");
 }
 
 uint64_t TaskReader::VersionOf(const Task& task, const ConfigNode* expect) {

@@ -52,6 +52,7 @@ class TaskReader {
   void ReadSchedule(ConfigReader& in, Task* task);
   void ReadCron(ConfigReader& in, Task* task);
   void ReadTimeout(ConfigReader& in, Task* task);
+  void WarnOfShortTimeout(ConfigReader& in, const Task& task);
   uint64_t VersionOf(const Task& task, const ConfigNode* expect);
 
   const ProberList& probers_;

@@ -14,7 +14,8 @@ struct FakeModule : Module {
   std::string text;
 };
 
-// Block: {text: anything, file: PATH}; targets must contain a ':'; expect: {status: 200}.
+// Block: {text: anything, file: PATH}; targets must contain a ':'; expect: {status: 200, takes:
+// 1s}.
 class FakeProber : public Prober {
  public:
   explicit FakeProber(std::string_view name) : name_(name) {}
@@ -44,9 +45,10 @@ class FakeProber : public Prober {
     ConfigReader in(expect, path + ".expect", diagnostics);
     int64_t status = 0;
     in.Int("status", &status, 100, 599);
+    auto plan = std::make_shared<TargetPlan>();
+    in.Time("takes", &plan->needs_longer_than);
     in.Finish();
     if (diagnostics.errors() > errors) return nullptr;
-    auto plan = std::make_shared<TargetPlan>();
     plan->destination = std::string(target);
     return plan;
   }
