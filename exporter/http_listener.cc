@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 
@@ -104,6 +105,69 @@ absl::StatusOr<std::vector<Address>> ResolveListenAddress(const ListenAddress& l
   return found;
 }
 
+absl::StatusOr<BoundSocket> BoundSocket::Bind(const Address& address) {
+  const bool v6 = address.family == IpFamily::kV6;
+  const int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return ListenError(address, -errno);
+  BoundSocket bound(fd, address);
+  const int on = 1, off = 0;
+  const sockaddr_storage name = ToSockaddr(address);
+  const socklen_t size = v6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  sockaddr_storage own{};
+  socklen_t own_size = sizeof own;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      (v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) ||
+      bind(fd, reinterpret_cast<const sockaddr*>(&name), size) != 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&own), &own_size) != 0) {
+    return ListenError(address, -errno);
+  }
+  bound.address_ = AddressOf(reinterpret_cast<const sockaddr*>(&own));
+  return bound;
+}
+
+BoundSocket::~BoundSocket() {
+  if (fd_ >= 0) close(fd_);
+}
+
+absl::StatusOr<ListenSockets> ListenSockets::Bind(const std::vector<std::string>& addresses) {
+  ListenSockets all;
+  for (const std::string& text : addresses) {
+    if (absl::Status status = all.BindAll(text); !status.ok()) return status;
+  }
+  return all;
+}
+
+absl::Status ListenSockets::BindAll(const std::string& text) {
+  const auto listen = ListenAddress::Parse(text);
+  if (!listen.ok()) return listen.status();
+  const auto addresses = ResolveListenAddress(*listen);
+  if (!addresses.ok()) return addresses.status();
+  std::vector<Address> candidates = *addresses;
+  const bool any_host = listen->host.empty();
+  if (any_host && candidates[0].family == IpFamily::kV6) {
+    candidates.push_back({});  // where IPv6 is compiled in but switched off
+    candidates[1].family = IpFamily::kV4;
+    candidates[1].port = listen->port;
+  }
+  absl::Status last;
+  size_t bound = 0;
+  for (const Address& address : candidates) {
+    auto socket = BoundSocket::Bind(address);
+    if (!socket.ok()) {
+      last = socket.status();
+      // A name may stand for an address family this machine lacks; a taken port is never fine.
+      if (absl::IsAlreadyExists(last)) return last;
+      continue;
+    }
+    sockets_.push_back(*std::move(socket));
+    ++bound;
+    if (any_host) break;
+  }
+  if (bound == 0) return last;
+  hosts_.push_back(listen->host);
+  return absl::OkStatus();
+}
+
 struct HttpListener::Box {
   uv_tcp_t tcp;
   HttpListener* owner = nullptr;
@@ -117,8 +181,9 @@ struct HttpListener::Box {
 };
 
 absl::StatusOr<std::unique_ptr<HttpListener>> HttpListener::Open(uv_loop_s* loop,
-                                                                 const Address& address,
+                                                                 BoundSocket socket,
                                                                  OnConnection on_connection) {
+  const Address& address = socket.address();
   auto box = std::make_unique<Box>();
   if (const int error = uv_tcp_init(loop, &box->tcp); error != 0) {
     return ListenError(address, error);
@@ -130,18 +195,13 @@ absl::StatusOr<std::unique_ptr<HttpListener>> HttpListener::Open(uv_loop_s* loop
   listener->box_ = box.release();  // closed by the destructor from here on
   uv_tcp_t* tcp = &listener->box_->tcp;
 
-  const sockaddr_storage name = ToSockaddr(address);
-  int error = uv_tcp_bind(tcp, reinterpret_cast<const sockaddr*>(&name), 0);
-  if (error == 0) {
-    error = uv_listen(reinterpret_cast<uv_stream_t*>(tcp), kBacklog, Box::OnArrival);
+  if (const int error = uv_tcp_open(tcp, socket.fd()); error != 0) {
+    return ListenError(address, error);
   }
+  socket.Release();
+  const int error = uv_listen(reinterpret_cast<uv_stream_t*>(tcp), kBacklog, Box::OnArrival);
   if (error != 0) return ListenError(address, error);
-
-  sockaddr_storage bound{};
-  int size = sizeof bound;
-  error = uv_tcp_getsockname(tcp, reinterpret_cast<sockaddr*>(&bound), &size);
-  if (error != 0) return ListenError(address, error);
-  listener->bound_ = AddressOf(reinterpret_cast<const sockaddr*>(&bound));
+  listener->bound_ = address;
   return listener;
 }
 

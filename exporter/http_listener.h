@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -26,13 +27,50 @@ struct ListenAddress {
 // a literal, what the system resolves for a name. Blocks: at start-up only.
 absl::StatusOr<std::vector<Address>> ResolveListenAddress(const ListenAddress& listen);
 
+// A socket with an address that does not listen yet, of no loop. Errors name the address: "listen
+// on 127.0.0.1:9815: address already in use".
+class BoundSocket {
+ public:
+  static absl::StatusOr<BoundSocket> Bind(const Address& address);
+  BoundSocket(BoundSocket&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)), address_(other.address_) {}
+  BoundSocket& operator=(BoundSocket&&) = delete;
+  ~BoundSocket();
+
+  const Address& address() const { return address_; }  // as bound: the port is never 0
+  int fd() const { return fd_; }
+  void Release() { fd_ = -1; }  // somebody else closes it
+
+ private:
+  BoundSocket(int fd, const Address& address) : fd_(fd), address_(address) {}
+  int fd_;
+  Address address_;
+};
+
+// The sockets of a server. They may be bound before anything else there is: a port below 1024 takes
+// a privilege, which can then be given up.
+class ListenSockets {
+ public:
+  // ":9815" (IPv4 and IPv6), "127.0.0.1:9815", "[::1]:9815", "localhost:9815"; port 0 takes a free
+  // one. All or none. Blocks: names are resolved.
+  static absl::StatusOr<ListenSockets> Bind(const std::vector<std::string>& addresses);
+
+  const std::vector<std::string>& hosts() const { return hosts_; }  // as written, without port
+  std::vector<BoundSocket>& sockets() { return sockets_; }          // a name may give several
+
+ private:
+  absl::Status BindAll(const std::string& text);
+  std::vector<std::string> hosts_;
+  std::vector<BoundSocket> sockets_;
+};
+
 // A listening socket. Loop thread, or while the loop does not run.
 class HttpListener {
  public:
   using OnConnection = absl::AnyInvocable<void(uv_stream_s* listener, int status)>;
 
-  // Errors name the address: "listen on 127.0.0.1:9815: address already in use".
-  static absl::StatusOr<std::unique_ptr<HttpListener>> Open(uv_loop_s* loop, const Address& address,
+  // Takes the socket over and listens. Errors name the address, as BoundSocket's.
+  static absl::StatusOr<std::unique_ptr<HttpListener>> Open(uv_loop_s* loop, BoundSocket socket,
                                                             OnConnection on_connection);
   ~HttpListener();
   HttpListener(const HttpListener&) = delete;

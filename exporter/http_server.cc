@@ -52,7 +52,7 @@ class HttpServer::Impl {
     if (!options_.now) options_.now = ExporterLoop::MonotonicNow;
   }
 
-  absl::Status Start(const std::vector<std::string>& addresses);
+  absl::Status Start(ListenSockets sockets);
   void Stop(Duration grace, absl::AnyInvocable<void()> done);
   void CheckTimeouts();
   const std::vector<Address>& bound() const { return bound_; }
@@ -76,7 +76,6 @@ class HttpServer::Impl {
     ClientKey client{};
   };
 
-  absl::Status OpenAll(const std::string& text);
   void OnConnection(uv_stream_s* listener, int status);
   std::optional<HttpRejection> Refuses(const ClientKey& client) const;
   void LogRefusal(const Address& peer);
@@ -100,55 +99,27 @@ class HttpServer::Impl {
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
-absl::Status HttpServer::Impl::Start(const std::vector<std::string>& addresses) {
-  std::vector<std::string> names = options_.allowed_hosts;
-  names.push_back(MachineName());
-  for (const std::string& text : addresses) {
-    absl::Status status = OpenAll(text);
-    if (!status.ok()) {
+absl::Status HttpServer::Impl::Start(ListenSockets sockets) {
+  for (BoundSocket& socket : sockets.sockets()) {
+    auto listener = HttpListener::Open(
+        loop_.uv(), std::move(socket),
+        [this](uv_stream_s* stream, int status) { OnConnection(stream, status); });
+    if (!listener.ok()) {
       listeners_.clear();
       bound_.clear();
-      return status;
+      return listener.status();
     }
-    names.push_back(ListenAddress::Parse(text)->host);
+    bound_.push_back((*listener)->bound());
+    listeners_.push_back(*std::move(listener));
   }
+  std::vector<std::string> names = options_.allowed_hosts;
+  names.push_back(MachineName());
+  names.insert(names.end(), sockets.hosts().begin(), sockets.hosts().end());
   hosts_ = HostRule(std::move(names));
   if (options_.sweep_interval.ns > 0) {
     sweep_ = loop_.Every(options_.sweep_interval, [this] { CheckTimeouts(); });
   }
   return absl::OkStatus();
-}
-
-absl::Status HttpServer::Impl::OpenAll(const std::string& text) {
-  const auto listen = ListenAddress::Parse(text);
-  if (!listen.ok()) return listen.status();
-  const auto addresses = ResolveListenAddress(*listen);
-  if (!addresses.ok()) return addresses.status();
-  std::vector<Address> candidates = *addresses;
-  const bool any_host = listen->host.empty();
-  if (any_host && candidates[0].family == IpFamily::kV6) {
-    candidates.push_back({});  // where IPv6 is compiled in but switched off
-    candidates[1].family = IpFamily::kV4;
-    candidates[1].port = listen->port;
-  }
-  absl::Status last;
-  size_t opened = 0;
-  for (const Address& address : candidates) {
-    auto listener = HttpListener::Open(
-        loop_.uv(), address,
-        [this](uv_stream_s* stream, int status) { OnConnection(stream, status); });
-    if (!listener.ok()) {
-      last = listener.status();
-      // A name may stand for an address family this machine lacks; a taken port is never fine.
-      if (absl::IsAlreadyExists(last)) return last;
-      continue;
-    }
-    bound_.push_back((*listener)->bound());
-    listeners_.push_back(std::move(*listener));
-    ++opened;
-    if (any_host) break;
-  }
-  return opened > 0 ? absl::OkStatus() : last;
 }
 
 std::optional<HttpRejection> HttpServer::Impl::Refuses(const ClientKey& client) const {
@@ -240,8 +211,10 @@ HttpServer::HttpServer(ExporterLoop& loop, Router router, HttpServerOptions opti
     : impl_(std::make_unique<Impl>(loop, std::move(router), std::move(options))) {}
 HttpServer::~HttpServer() = default;
 
+absl::Status HttpServer::Start(ListenSockets sockets) { return impl_->Start(std::move(sockets)); }
 absl::Status HttpServer::Start(const std::vector<std::string>& listen_addresses) {
-  return impl_->Start(listen_addresses);
+  auto sockets = ListenSockets::Bind(listen_addresses);
+  return sockets.ok() ? Start(*std::move(sockets)) : sockets.status();
 }
 const std::vector<Address>& HttpServer::bound() const { return impl_->bound(); }
 void HttpServer::Stop(Duration grace, absl::AnyInvocable<void()> done) {

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "engine/contract/address.h"
 #include "engine/contract/instant.h"
+#include "exporter/http_listener.h"
 #include "exporter/http_message.h"
 #include "exporter/http_options.h"
 #include "exporter/loop.h"
@@ -30,9 +31,10 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  // ":9815" (IPv4 and IPv6), "127.0.0.1:9815", "[::1]:9815", "localhost:9815"; port 0 takes a free
-  // one. All or none: an error names the address ("listen on 127.0.0.1:9815: address already in
-  // use"). At start-up only: names are resolved by a blocking call.
+  // Listens. All or none: an error names the address ("listen on 127.0.0.1:9815: address already in
+  // use").
+  absl::Status Start(ListenSockets sockets);
+  // Binds the addresses (ListenSockets::Bind) and listens. At start-up only: it may block.
   absl::Status Start(const std::vector<std::string>& listen_addresses);
 
   // What was bound, in the order of Start (a name may give several).
