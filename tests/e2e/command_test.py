@@ -167,7 +167,7 @@ class CommandTest(harness.TestCase):
         """What is wrong in the file has its place there; what is only odd elsewhere is not told."""
         target = f"127.0.0.1:{self.http}"
         file = self.box.write("modules.yml", "modules:\n  fine: {prober: tcp}\n"
-                              "  later: {prober: icmp}\n")
+                              "  later: {prober: grpc}\n")
         flags = ["--config.file", file, "--module", "fine"]
         self.expect(harness.sonde("probe", "tcp", target, *flags), 0, "^success")
         self.box.write("modules.yml", "modules:\n  fine: {prober: tcp}\n  bad: {probe: tcp}\n")

@@ -54,12 +54,14 @@ void AddServe(CLI::App& app, ServeOptions* options) {
   Flag(serve, "--shards", options->shards, "probing threads; 0: the file's, or one per core")
       ->check(CLI::Range(0, 256));
   Switch(serve, "--pin", options->pin, "keep each shard on a CPU of its own");
+  Switch(serve, "--keep-capabilities", options->keep_capabilities,
+         "give up no privilege; default: all but CAP_NET_RAW");
 }
 
 void AddProbe(CLI::App& app, ProbeOptions* options) {
   CLI::App* probe = app.add_subcommand("probe", "probe one target now and say what came of it");
-  probe->add_option("type", options->type, "http or tcp")->required();
-  probe->add_option("target", options->target, "URL, or host:port")->required();
+  probe->add_option("type", options->type, "http, tcp or icmp")->required();
+  probe->add_option("target", options->target, "URL, host:port, or host")->required();
   probe->add_flag("--json", options->json, "one JSON object");
   probe->add_option("--config.file", options->config_file, "where --module is looked up");
   probe->add_option("--module", options->module, "a module of --config.file");

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/loop/engine.h"
+#include "protocols/registry.h"
 #include "tools/sonde/configuration.h"
 #include "tools/sonde/probe_report.h"
 #include "tools/sonde/single_task.h"
@@ -24,7 +25,9 @@ std::string TaskText(const ProbeOptions& options) {
                      ", target: " + Quoted(options.target) + ", interval: 1h";
   if (!options.timeout.empty()) text += ", timeout: " + Quoted(options.timeout);
   if (!options.module.empty()) text += ", module: " + Quoted(options.module);
-  if (!options.options.empty()) text += ", " + options.type + ": " + options.options;
+  const Prober* prober = FindProber(options.type);  // PING: the block is called icmp
+  const std::string block(prober ? prober->name() : options.type);
+  if (!options.options.empty()) text += ", " + block + ": " + options.options;
   if (!options.expect.empty()) text += ", expect: " + options.expect;
   return text + "}";
 }

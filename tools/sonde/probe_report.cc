@@ -80,6 +80,9 @@ std::string Waterfall(const ProbeResult& result) {
   return out;
 }
 
+// What has no port is an address alone.
+std::string PeerText(const Address& peer) { return peer.port == 0 ? peer.Host() : peer.HostPort(); }
+
 std::string FactName(const FactInfo& info) {
   std::string name(info.family);
   if (!info.label.empty()) name += "{" + std::string(info.label) + "}";
@@ -98,7 +101,7 @@ std::string ProbeReportText(const Task& task, const Runner::Answer& answer) {
   const std::string& detail = answer.evidence.detail;
   if (!detail.empty() && detail != info.sentence) out += Printable(detail, "  ") + "\n";
   if (answer.evidence.peer.family != IpFamily::kNone) {
-    out += "  address " + answer.evidence.peer.HostPort() + "\n";
+    out += "  address " + PeerText(answer.evidence.peer) + "\n";
   }
   if (!answer.evidence.url.empty()) out += Printable(answer.evidence.url, "  at ") + "\n";
   out += "  took " + FormatDuration(result.duration) + "\n\n" + Waterfall(result) + "\n";
@@ -147,7 +150,7 @@ std::string ProbeReportJson(const Task& task, const Runner::Answer& answer) {
   }
   ordered_json& evidence = json["evidence"] = ordered_json::object();
   if (answer.evidence.peer.family != IpFamily::kNone) {
-    evidence["address"] = answer.evidence.peer.HostPort();
+    evidence["address"] = PeerText(answer.evidence.peer);
   }
   const std::pair<const char*, const std::string*> kTexts[] = {{"url", &answer.evidence.url},
                                                                {"detail", &answer.evidence.detail},

@@ -12,12 +12,14 @@
 #include <vector>
 
 #include "engine/loop/engine.h"
+#include "exporter/http_listener.h"
 #include "exporter/http_server.h"
 #include "exporter/loop.h"
 #include "exporter/site.h"
 #include "protocols/body_budget.h"
 #include "tools/sonde/configuration.h"
 #include "tools/sonde/logger.h"
+#include "tools/sonde/privileges.h"
 #include "tools/sonde/run_log.h"
 #include "tools/sonde/version.h"
 
@@ -60,13 +62,13 @@ class Service {
   Service(const ServeOptions& options, std::unique_ptr<Logger> log)
       : options_(options), log_(std::move(log)), run_log_(*log_, inbox_), self_(ThisBuild()) {}
 
-  absl::Status Start(LoadedFile loaded);
+  absl::Status Start(LoadedFile loaded, ListenSockets sockets);
   void Run();
   void Stop();
 
  private:
   absl::Status StartEngine(const TaskFile& file);
-  absl::Status StartServer();
+  absl::Status StartServer(ListenSockets sockets);
   void Take(LoadedFile loaded);
   void Refuse(const absl::Status& status);
   void Reload(ReloadDone done);
@@ -121,7 +123,7 @@ absl::Status Service::StartEngine(const TaskFile& file) {
   return files_.Start();
 }
 
-absl::Status Service::StartServer() {
+absl::Status Service::StartServer(ListenSockets sockets) {
   SiteParts parts;
   parts.catalog = &catalog_;
   parts.self = &self_;
@@ -139,16 +141,16 @@ absl::Status Service::StartServer() {
   server.log = log_.get();
   server.registry = &self_.registry();
   server_ = std::make_unique<HttpServer>(*loop_, std::move(router), std::move(server));
-  return server_->Start(options_.listen_addresses);
+  return server_->Start(std::move(sockets));
 }
 
-absl::Status Service::Start(LoadedFile loaded) {
+absl::Status Service::Start(LoadedFile loaded, ListenSockets sockets) {
   auto loop = ExporterLoop::Create();
   if (!loop.ok()) return loop.status();
   loop_ = *std::move(loop);
   if (absl::Status status = StartEngine(loaded.file); !status.ok()) return status;
   for (const std::string& named : loaded.file.files) files_.Watch(named);
-  if (absl::Status status = StartServer(); !status.ok()) return status;
+  if (absl::Status status = StartServer(std::move(sockets)); !status.ok()) return status;
   for (const Address& address : server_->bound()) {
     log_->Log(LogLevel::kInfo, "listening", {{"address", address.HostPort()}});
   }
@@ -247,11 +249,27 @@ void Service::Stop() {
   server_->Stop(Seconds(2), [this] { loop_->Stop(); });
 }
 
+// Privileges belong to threads: they go before there is a second one, and before the first file is
+// read, so that what cannot be read without them cannot at a reload either.
+absl::StatusOr<std::string> Unprivileged(const ServeOptions& options) {
+  if (options.keep_capabilities) return "all";
+  auto kept = GiveUpPrivileges();
+  if (kept.ok()) return kept;
+  return absl::Status(kept.status().code(),
+                      "privileges cannot be given up: " + std::string(kept.status().message()) +
+                          " (--keep-capabilities does without)");
+}
+
 }  // namespace
 
 int Serve(const ServeOptions& options) {
   // Whoever asks for a reload before we listen to it gets none, but does not end us either.
   std::signal(SIGHUP, SIG_IGN);
+  auto sockets = ListenSockets::Bind(options.config_check ? std::vector<std::string>{}
+                                                          : options.listen_addresses);
+  if (!sockets.ok()) return Fail(sockets.status());
+  const auto kept = Unprivileged(options);
+  if (!kept.ok()) return Fail(kept.status());
   auto log = MakeLogger(options.log_level, options.log_format);
   if (!log.ok()) return Fail(log.status());
   auto loaded = LoadFile(options.config_file, nullptr);
@@ -265,9 +283,11 @@ int Serve(const ServeOptions& options) {
                 loaded->file.tasks.size(), loaded->file.modules.size());
     return 0;
   }
-  (*log)->Log(LogLevel::kInfo, "starting", {{"version", ThisBuild().version}});
+  (*log)->Log(LogLevel::kInfo, "starting",
+              {{"version", ThisBuild().version}, {"capabilities", *kept}});
   Service service(options, *std::move(log));
-  if (absl::Status status = service.Start(*std::move(loaded)); !status.ok()) return Fail(status);
+  absl::Status status = service.Start(*std::move(loaded), *std::move(sockets));
+  if (!status.ok()) return Fail(status);
   service.Run();
   return 0;
 }

@@ -15,6 +15,7 @@ struct ServeOptions {
   std::string log_format = "logfmt";
   unsigned shards = 0;  // 0: the file's, or one per core
   bool pin = false;
+  bool keep_capabilities = false;
 };
 
 // Runs until SIGTERM or SIGINT. 0; 1 when it could not start.
