@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "protocols/dns_prober.h"
 #include "protocols/http_prober.h"
 #include "protocols/icmp_prober.h"
 #include "protocols/tcp_prober.h"
@@ -23,6 +24,7 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view lower) {
 std::span<const Prober* const> Probers() {
   // A new protocol is one line here, in alphabetical order.
   static const std::array kProbers = {
+      &DnsProber(),
       &HttpProber(),
       &IcmpProber(),
       &TcpProber(),

@@ -25,12 +25,15 @@ std::shared_ptr<Module> ReadBlocks(ConfigReader& in, std::string_view own,
       }
       continue;
     }
-    if (name == own) {
-      module = prober->ParseModule(block, in.PathOf(name), in.diagnostics());
-      if (module != nullptr) module->prober = prober;
-    } else if (block != nullptr) {
-      prober->ParseModule(block, in.PathOf(name), in.diagnostics());
+    if (name != own && block == nullptr) continue;
+    std::shared_ptr<Module> read = prober->ParseModule(block, in.PathOf(name), in.diagnostics());
+    if (read == nullptr) continue;
+    if (std::string fault = prober->SharedFault(*read); !fault.empty()) {
+      in.Error(name, std::move(fault));
     }
+    if (name != own) continue;
+    module = std::move(read);
+    module->prober = prober;
   }
   return module;
 }

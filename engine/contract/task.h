@@ -66,6 +66,10 @@ class Prober {
   virtual std::shared_ptr<Module> ParseModule(const ConfigNode* block, const std::string& path,
                                               Diagnostics& diagnostics) const = 0;
 
+  // What is wrong with a block of `modules:` that would be good as a task's own; "" for nothing.
+  // There blackbox_exporter's rules hold, and a file it refuses is refused.
+  virtual std::string SharedFault(const Module&) const { return ""; }
+
   // The task's own part. `expect` may be null; `mark` is where the target stood. Null on error.
   virtual std::shared_ptr<const TargetPlan> ParseTarget(std::string_view target, Mark mark,
                                                         const ConfigNode* expect,

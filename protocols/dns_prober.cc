@@ -1,0 +1,49 @@
+#include "protocols/dns_prober.h"
+
+#include <new>
+
+#include "protocols/dns_conversation.h"
+#include "protocols/dns_options.h"
+
+namespace sonde {
+namespace {
+
+class Dns final : public Prober {
+ public:
+  std::string_view name() const override { return "dns"; }
+
+  std::shared_ptr<Module> ParseModule(const ConfigNode* block, const std::string& path,
+                                      Diagnostics& diagnostics) const override {
+    auto module = ParseDnsModule(block, path, diagnostics);
+    if (module) module->prober = this;
+    return module;
+  }
+
+  std::string SharedFault(const Module& module) const override {
+    const auto& dns = static_cast<const DnsModule&>(module);
+    if (!dns.has_block || dns.names_server || !dns.query_name.empty()) return "";
+    return "query name must be set for DNS module, or `server`, to ask it for the targets' names";
+  }
+
+  std::shared_ptr<const TargetPlan> ParseTarget(std::string_view target, Mark mark,
+                                                const ConfigNode* expect, const Module& module,
+                                                const std::string& path,
+                                                Diagnostics& diagnostics) const override {
+    return ParseDnsTarget(target, mark, expect, static_cast<const DnsModule&>(module), path,
+                          diagnostics);
+  }
+
+  Conversation* Make(void* place, const Task& task,
+                     const ConversationContext& context) const override {
+    return new (place) DnsConversation(task, context);
+  }
+};
+
+}  // namespace
+
+const Prober& DnsProber() {
+  static const Dns prober;
+  return prober;
+}
+
+}  // namespace sonde
