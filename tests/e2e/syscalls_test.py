@@ -1,8 +1,9 @@
 """What a probe costs in system calls, counted by strace while sonde runs.
 
-A plain TCP probe is socket, connect, epoll_ctl, close; an HTTP probe adds send and recv. What the
-loop itself needs (epoll_wait, timerfd_settime) is shared by all probes of a turn: the tasks here are
-due all at once, each second.
+A plain TCP probe is socket, connect, epoll_ctl, getsockopt (TCP_INFO), close; an HTTP probe adds send
+and recv. A DNS question over UDP and an ICMP echo have none of their own: sendmmsg and recvmmsg carry
+up to 64 of them. What the loop itself needs (epoll_wait, timerfd_settime) is shared by all probes of a
+turn: the tasks here are due all at once, each second.
 """
 
 import pathlib
@@ -78,9 +79,11 @@ class SyscallsTest(harness.TestCase):
     def count(self, line):
         """System calls per probe: {name: calls}."""
         with harness.Sandbox() as box:
-            ports = [harness.free_port(), harness.free_port()]
-            box.farm(f"--listen=http:{ports[0]}", f"--listen=tcp:{ports[1]}")
-            line = line.replace("HTTP", str(ports[0])).replace("TCP", str(ports[1]))
+            ports = [harness.free_port(), harness.free_port(), harness.free_port()]
+            box.farm(f"--listen=http:{ports[0]}", f"--listen=tcp:{ports[1]}",
+                     f"--listen=dns:{ports[2]}")
+            line = (line.replace("HTTP", str(ports[0])).replace("TCP", str(ports[1]))
+                    .replace("DNS", str(ports[2])))
             sonde = box.sonde("tasks:\n" + "".join(
                 f"  - {{name: t{i}, cron: \"* * * * * *\", spread: 0s, {line}}}\n"
                 for i in range(self.TASKS)), "--shards=1")
@@ -102,10 +105,16 @@ class SyscallsTest(harness.TestCase):
         self.assertLessEqual(shared, SHARED_BOUND)
 
     def test_tcp(self):
-        self.check("type: tcp, target: '127.0.0.1:TCP'", 4)
+        self.check("type: tcp, target: '127.0.0.1:TCP'", 5)
 
     def test_http(self):
-        self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 6)
+        self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 7)
+
+    def test_dns(self):
+        self.check("type: dns, target: www.farm.example, dns: {server: '127.0.0.1:DNS'}", 0)
+
+    def test_icmp(self):
+        self.check("type: icmp, target: 127.0.0.1", 0)
 
 
 if __name__ == "__main__":

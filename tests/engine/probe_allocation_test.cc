@@ -41,11 +41,16 @@ class Peer {
     sockaddr_storage name{};
     socklen_t size = sizeof name;
     getsockname(listener_, reinterpret_cast<sockaddr*>(&name), &size);
-    port_ = AddressFrom(reinterpret_cast<sockaddr*>(&name)).port;
+    const Address bound = AddressFrom(reinterpret_cast<sockaddr*>(&name));
+    port_ = bound.port;
     open_.fill(-1);
+    datagrams_ = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const SocketAddress same(bound);
+    EXPECT_EQ(bind(datagrams_, same.get(), same.size()), 0);
   }
   ~Peer() {
     Close(listener_);
+    Close(datagrams_);
     for (int& fd : open_) Close(fd);
   }
   Peer(const Peer&) = delete;
@@ -54,7 +59,10 @@ class Peer {
   uint16_t port() const { return port_; }
 
   // Nobody listens any more: connections are refused.
-  void StopListening() { Close(listener_); }
+  void StopListening() {
+    Close(listener_);
+    Close(datagrams_);
+  }
 
   void Serve() {
     for (int& fd : open_) {
@@ -63,9 +71,22 @@ class Peer {
       }
       if (fd >= 0) Talk(&fd);
     }
+    while (datagrams_ >= 0 && AnswerDatagram()) {}
   }
 
  private:
+  // A DNS question comes back as an answer without records.
+  bool AnswerDatagram() {
+    char message[1024];
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    auto* name = reinterpret_cast<sockaddr*>(&from);
+    const ssize_t count = recvfrom(datagrams_, message, sizeof message, 0, name, &size);
+    if (count < 12) return count >= 0;
+    message[2] = static_cast<char>(message[2] | 0x80);
+    sendto(datagrams_, message, static_cast<size_t>(count), 0, name, size);
+    return true;
+  }
   void Talk(int* fd) {
     if (answer_.empty()) return Close(*fd);
     char request[1024];
@@ -80,7 +101,7 @@ class Peer {
   }
 
   const std::string_view answer_;
-  int listener_ = -1;
+  int listener_ = -1, datagrams_ = -1;
   uint16_t port_ = 0;
   std::array<int, 256> open_{};
 };
@@ -175,7 +196,9 @@ TEST_P(ProbeAllocationTest, AThousandRunsTakeNothing) {
   Loop loop;
   loop.verdicts.wanted = the.outcome;
   std::string line = the.line;
-  line.replace(line.find("PORT"), 4, std::to_string(peer.port()));
+  if (const size_t at = line.find("PORT"); at != std::string::npos) {
+    line.replace(at, 4, std::to_string(peer.port()));
+  }
   loop.Load(line);
   // Slots, buffers and reasons come into being with the first runs, and once more whenever more are
   // in flight than ever before: a busy machine has a few such moments.
@@ -198,16 +221,26 @@ constexpr std::string_view kBusy =
 
 INSTANTIATE_TEST_SUITE_P(
     All, ProbeAllocationTest,
-    testing::Values(Case{"tcp", "type: tcp, target: '127.0.0.1:PORT'", "", Outcome::kOk},
-                    Case{"http", "type: http, target: 'http://127.0.0.1:PORT/'", kPage,
-                         Outcome::kOk},
-                    // Failing is no more work than passing.
-                    Case{"tcp_refused", "type: tcp, target: '127.0.0.1:PORT'", "",
-                         Outcome::kConnectRefused, false},
-                    Case{"http_refused", "type: http, target: 'http://127.0.0.1:PORT/'", "",
-                         Outcome::kConnectRefused, false},
-                    Case{"http_status", "type: http, target: 'http://127.0.0.1:PORT/'", kBusy,
-                         Outcome::kValidationStatus}),
+    testing::Values(
+        Case{"tcp", "type: tcp, target: '127.0.0.1:PORT'", "", Outcome::kOk},
+        Case{"http", "type: http, target: 'http://127.0.0.1:PORT/'", kPage, Outcome::kOk},
+        Case{"dns", "type: dns, target: a.test, dns: {server: '127.0.0.1:PORT'}", "", Outcome::kOk},
+        Case{"icmp", "type: icmp, target: 127.0.0.1", "", Outcome::kOk},
+        Case{"icmp_v6", "type: icmp, target: '::1'", "", Outcome::kOk},
+        // Failing is no more work than passing.
+        Case{"dns_refused", "type: dns, target: a.test, dns: {server: '127.0.0.1:PORT'}", "",
+             Outcome::kConnectRefused, false},
+        Case{"dns_rcode",
+             "type: dns, target: a.test, dns: {server: '127.0.0.1:PORT', "
+             "valid_rcodes: [NXDOMAIN]}",
+             "", Outcome::kValidationRcode},
+        Case{"icmp_broadcast", "type: icmp, target: 255.255.255.255", "", Outcome::kConnectDenied},
+        Case{"tcp_refused", "type: tcp, target: '127.0.0.1:PORT'", "", Outcome::kConnectRefused,
+             false},
+        Case{"http_refused", "type: http, target: 'http://127.0.0.1:PORT/'", "",
+             Outcome::kConnectRefused, false},
+        Case{"http_status", "type: http, target: 'http://127.0.0.1:PORT/'", kBusy,
+             Outcome::kValidationStatus}),
     [](const testing::TestParamInfo<Case>& test) { return test.param.name; });
 
 }  // namespace
