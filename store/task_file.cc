@@ -46,6 +46,7 @@ EngineSettings ReadEngine(const ConfigNode* node, Diagnostics& diagnostics) {
   ReadCount(in, "max_in_flight", &settings.max_in_flight, 1, kMostInFlight);
   ReadCount(in, "max_handshakes", &settings.max_handshakes, 0, kMostInFlight);
   ReadCount(in, "max_descriptors", &settings.max_descriptors, 0, kMostInFlight);
+  in.Bool("transmit_stamps", &settings.transmit_stamps);
   ReadMemory(in, "body_memory", &settings.body_memory);
   ReadMemory(in, "body_memory_per_probe", &settings.body_memory_per_probe);
   ConfigReader destination(in.Node("per_destination"), in.PathOf("per_destination"), diagnostics);

@@ -22,6 +22,7 @@ struct EngineSettings {
   size_t max_handshakes = 2000;  // TLS handshakes in progress; 0: unlimited
   PerDestination per_destination;
   size_t max_descriptors = 0;                // 0: what RLIMIT_NOFILE allows
+  bool transmit_stamps = false;              // ask the kernel when each datagram left
   int64_t body_memory = int64_t{256} << 20;  // bytes of bodies kept by all probes
   int64_t body_memory_per_probe = int64_t{16} << 20;
 

@@ -83,6 +83,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const Options& options, Fi
   ShardThread::Options shard;
   shard.limits = ShareOf(options.settings, count);
   shard.max_descriptors = std::max<size_t>(1, *descriptors / count);
+  shard.transmit_stamps = options.settings.transmit_stamps;
   shard.resolver = options.resolver;
   shard.hosts = HostsTable::Parse(files.Find(options.hosts_file)->data);
   shard.policy = options.policy;

@@ -234,7 +234,6 @@ INSTANTIATE_TEST_SUITE_P(
              "type: dns, target: a.test, dns: {server: '127.0.0.1:PORT', "
              "valid_rcodes: [NXDOMAIN]}",
              "", Outcome::kValidationRcode},
-        Case{"icmp_broadcast", "type: icmp, target: 255.255.255.255", "", Outcome::kConnectDenied},
         Case{"tcp_refused", "type: tcp, target: '127.0.0.1:PORT'", "", Outcome::kConnectRefused,
              false},
         Case{"http_refused", "type: http, target: 'http://127.0.0.1:PORT/'", "",

@@ -61,6 +61,7 @@ engine:
   max_in_flight: 500
   max_handshakes: 64
   max_descriptors: 4096
+  transmit_stamps: true
   per_destination: {max_in_flight: 2, rate: 0.5}
   body_memory: 32MiB
   body_memory_per_probe: 1MB
@@ -106,6 +107,7 @@ policy: {deny: [metadata]}
   engine.max_in_flight = 500;
   engine.max_handshakes = 64;
   engine.max_descriptors = 4096;
+  engine.transmit_stamps = true;
   engine.per_destination = {2, 0.5};
   engine.body_memory = 32 << 20;
   engine.body_memory_per_probe = 1 << 20;

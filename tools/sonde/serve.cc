@@ -169,7 +169,8 @@ absl::Status Service::Start(LoadedFile loaded, ListenSockets sockets) {
 void Service::WarnOfRestart(const EngineSettings& wanted) {
   const std::pair<std::string_view, bool> kFixed[] = {
       {"engine.shards", wanted.shards != at_start_.shards},
-      {"engine.max_descriptors", wanted.max_descriptors != at_start_.max_descriptors}};
+      {"engine.max_descriptors", wanted.max_descriptors != at_start_.max_descriptors},
+      {"engine.transmit_stamps", wanted.transmit_stamps != at_start_.transmit_stamps}};
   for (const auto& [key, changed] : kFixed) {
     if (changed) log_->Log(LogLevel::kWarn, "this change needs a restart", {{"key", key}});
   }
