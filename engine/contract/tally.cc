@@ -8,9 +8,15 @@ namespace {
 
 // The writer is alone: a relaxed load and store is an increment, and costs a tenth of a locked one.
 template <typename T>
-void Add(std::atomic<T>& counter, T amount) {
-  counter.store(static_cast<T>(counter.load(std::memory_order_relaxed) + amount),
-                std::memory_order_relaxed);
+void Add(std::atomic<T>& counter, T amount, std::memory_order order = std::memory_order_relaxed) {
+  counter.store(static_cast<T>(counter.load(std::memory_order_relaxed) + amount), order);
+}
+
+// Whoever is first keeps its part: it is there for good.
+template <typename Part>
+void Provide(std::atomic<Part*>& part) {
+  if (part.load(std::memory_order_relaxed) != nullptr) return;
+  part.store(new Part, std::memory_order_release);
 }
 
 size_t BucketOf(Duration latency) {
@@ -56,10 +62,18 @@ Tally::~Tally() {
     delete page;
     page = next;
   }
+  delete recent_.load(std::memory_order_relaxed);
+  delete native_.load(std::memory_order_relaxed);
 }
+
+void Tally::ProvideRecent() { Provide(recent_); }
+void Tally::ProvideNative() { Provide(native_); }
 
 void Tally::Record(const ProbeResult& result, WallTime finished) {
   const Verdict verdict = result.verdict();
+  // Looked up once: a part that comes meanwhile is started by the next run.
+  NativeHistogram* native = native_.load(std::memory_order_acquire);
+  if (native != nullptr && !native->started()) native->Start(kLatencyBounds, latency().buckets);
   switch (verdict) {
     case Verdict::kSuccess:
       Add(success_, uint64_t{1});
@@ -72,16 +86,25 @@ void Tally::Record(const ProbeResult& result, WallTime finished) {
       break;
   }
   if (result.outcome != Outcome::kOk) Add(*ReasonCell(result.outcome), uint32_t{1});
-  if (verdict == Verdict::kSuccess && result.latency_recorded) {
-    Add(latency_[BucketOf(result.duration)], uint32_t{1});
-    Add(latency_sum_, result.duration.seconds());
-  }
+  if (verdict == Verdict::kSuccess && result.latency_recorded)
+    CountLatency(result.duration, native);
   if (verdict != Verdict::kInconclusive) {
     CountInWindows(verdict == Verdict::kSuccess, finished);
     StoreLast(result);
   }
+  if (ResultRing* recent = recent_.load(std::memory_order_acquire)) {
+    recent->Add({finished, result.outcome, result.duration});
+  }
   last_outcome_.store(static_cast<uint8_t>(result.outcome), std::memory_order_relaxed);
   last_run_.store(finished.ns, std::memory_order_release);
+}
+
+// The native bucket first: who saw a run in its classic bucket (release, acquire) sees it there
+// too.
+void Tally::CountLatency(Duration latency, NativeHistogram* native) {
+  if (native != nullptr) native->Count(latency);
+  Add(latency_[BucketOf(latency)], uint32_t{1}, std::memory_order_release);
+  Add(latency_sum_, latency.seconds());
 }
 
 void Tally::CountSkipped(uint64_t slots) { Add(skipped_, slots); }
@@ -183,11 +206,20 @@ void Tally::Reasons(std::vector<Reason>* out) const {
 Tally::Latency Tally::latency() const {
   Latency latency;
   for (size_t i = 0; i < kLatencyBuckets; ++i) {
-    latency.buckets[i] = latency_[i].load(std::memory_order_relaxed);
+    latency.buckets[i] = latency_[i].load(std::memory_order_acquire);
     latency.count += latency.buckets[i];
   }
   latency.sum_seconds = latency_sum_.load(std::memory_order_relaxed);
   return latency;
+}
+
+bool Tally::Native(NativeCounts* out) const {
+  const NativeHistogram* native = native_.load(std::memory_order_acquire);
+  return native != nullptr && native->Read(out);
+}
+
+void Tally::Recent(std::vector<RecentRun>* out) const {
+  if (const ResultRing* recent = recent_.load(std::memory_order_acquire)) recent->Read(out);
 }
 
 // The array holds the slots (newest - slots, newest]; the window wants (present - slots, present].

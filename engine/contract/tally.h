@@ -2,6 +2,7 @@
 //
 // Counters, buckets and windows are relaxed atomics: each value is right by itself. The last result
 // is read whole: an odd/even version word around words stored with release and loaded with acquire.
+// Two parts are there only where somebody wants them: a task without pays a pointer for each.
 #pragma once
 
 #include <array>
@@ -13,7 +14,9 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/contract/native_histogram.h"
 #include "engine/contract/probe_result.h"
+#include "engine/contract/result_ring.h"
 
 namespace sonde {
 
@@ -43,6 +46,13 @@ class Tally {
   Tally(const Tally&) = delete;
   Tally& operator=(const Tally&) = delete;
 
+  // ---- the control thread -------------------------------------------------------------------
+  // The optional parts, also of a tally that counts already; a part that is there stays as it is.
+  // They are taken from the heap here, never between due and result, and go with the tally: readers
+  // on other threads may be looking at them.
+  void ProvideRecent();
+  void ProvideNative();
+
   // ---- the shard's thread -------------------------------------------------------------------
   // Counts one finished run. `finished` places it in the windows.
   void Record(const ProbeResult& result, WallTime finished);
@@ -70,6 +80,14 @@ class Tally {
   };
   Latency latency() const;
 
+  // The same runs in native buckets, and those before the part was provided in the bucket of their
+  // classic bound. Read after latency(), it holds every run that latency() held. False without the
+  // part, and until the first run since it came.
+  bool Native(NativeCounts* out) const;
+
+  // Appends the last runs of any verdict, oldest first; nothing without the part.
+  void Recent(std::vector<RecentRun>* out) const;
+
   // Passed / (passed + failed) over the window that ends at `now`; nullopt without conclusive runs.
   // The slot that is being filled counts as one of the window's. After the wall clock went back,
   // runs are counted into the newest slot; back by more than a window, the window starts anew.
@@ -95,6 +113,7 @@ class Tally {
   struct ReasonPage;
 
   std::atomic<uint32_t>* ReasonCell(Outcome outcome);
+  void CountLatency(Duration latency, NativeHistogram* native);
   void CountInWindows(bool passed, WallTime finished);
   void StoreLast(const ProbeResult& result);
 
@@ -110,7 +129,9 @@ class Tally {
   std::atomic<int64_t> last_run_{0};
   std::atomic<uint8_t> last_outcome_{0};
   std::array<std::atomic<uint64_t>, kResultWords> last_{};
-  uint64_t texts_hash_ = 0;  // writer only
+  std::atomic<ResultRing*> recent_{nullptr};       // set once, owned
+  std::atomic<NativeHistogram*> native_{nullptr};  // the same
+  uint64_t texts_hash_ = 0;                        // writer only
 };
 
 }  // namespace sonde

@@ -33,9 +33,11 @@ TEST(TallyTest, SizeIsPinned) {
   constexpr size_t kSlots = 64 * 4 + 3 * 4;                  // slots, newest slot of each window
   constexpr size_t kLast = 4 + 8 + 8 + sizeof(ProbeResult);  // version, last run, outcome
   constexpr size_t kTextsHash = 8;
+  constexpr size_t kOptional = 2 * sizeof(void*);  // 488 and 396 bytes where they are wanted
   EXPECT_EQ(sizeof(ProbeResult), 288u);
-  EXPECT_EQ(sizeof(Tally), kCounters + kReasons + kLatency + kSlots + kLast + kTextsHash);
-  EXPECT_EQ(sizeof(Tally), 720u);
+  EXPECT_EQ(sizeof(Tally),
+            kCounters + kReasons + kLatency + kSlots + kLast + kTextsHash + kOptional);
+  EXPECT_EQ(sizeof(Tally), 736u);
 }
 
 TEST(TallyTest, AWindowsSlotsFillTheSharedArray) {
@@ -142,6 +144,71 @@ TEST(TallyTest, LastIsTheLastConclusiveResultAndLastRunTheLastOfAny) {
   EXPECT_EQ(last->legs, 2);
   EXPECT_EQ(tally.last_run(), kNow + Seconds(2));
   EXPECT_EQ(tally.last_outcome(), Outcome::kProberLate);
+}
+
+std::vector<RecentRun> Recent(const Tally& tally) {
+  std::vector<RecentRun> runs;
+  tally.Recent(&runs);
+  return runs;
+}
+
+TEST(TallyTest, WithoutTheOptionalPartsThereIsNothingOfThem) {
+  Tally tally;
+  tally.Record(Result(Outcome::kOk), kNow);
+  NativeCounts native;
+  EXPECT_FALSE(tally.Native(&native));
+  EXPECT_THAT(Recent(tally), IsEmpty());
+}
+
+TEST(TallyTest, RecentRunsAreOfEveryVerdict) {
+  Tally tally;
+  tally.ProvideRecent();
+  EXPECT_THAT(Recent(tally), IsEmpty());
+  tally.Record(Result(Outcome::kOk), kNow);
+  tally.Record(Result(Outcome::kTlsExpired, Microseconds(31)), kNow + Seconds(1));
+  tally.ProvideRecent();  // it is there
+  tally.Record(Result(Outcome::kProberLate, Microseconds(4)), kNow + Milliseconds(2500));
+  const std::vector<RecentRun> expected = {
+      {kNow, Outcome::kOk, Recent(tally).at(0).duration},
+      {kNow + Seconds(1), Outcome::kTlsExpired, Microseconds(31)},
+      {kNow + Seconds(2), Outcome::kProberLate, Microseconds(4)}};
+  EXPECT_EQ(Recent(tally), expected);
+  EXPECT_NEAR(Recent(tally)[0].duration.millis(), 7, 1e-4);
+}
+
+TEST(TallyTest, NativeBucketsHoldTheRunsOfTheClassicOnes) {
+  Tally tally;
+  tally.ProvideNative();
+  NativeCounts native;
+  EXPECT_FALSE(tally.Native(&native)) << "before the first run";
+  tally.Record(Result(Outcome::kConnectRefused), kNow);
+  ASSERT_TRUE(tally.Native(&native));
+  EXPECT_EQ(native.count, 0u);
+  tally.Record(Result(Outcome::kOk, Milliseconds(20)), kNow);
+  tally.Record(Result(Outcome::kOk, Seconds(60), false), kNow);  // spoilt by a gap
+  tally.Record(Result(Outcome::kProberLate, Seconds(60)), kNow);
+  ASSERT_TRUE(tally.Native(&native));
+  EXPECT_EQ(native.count, 1u);
+  EXPECT_EQ(native.buckets[static_cast<size_t>(NativeBucket(Milliseconds(20)) - kNativeFirst)], 1u);
+  EXPECT_EQ(tally.latency().count, 1u);
+}
+
+TEST(TallyTest, PartsThatComeLateLoseNoCount) {
+  Tally tally;
+  for (int i = 0; i < 100; ++i) tally.Record(Result(Outcome::kOk, Milliseconds(i * 40)), kNow);
+  tally.ProvideNative();
+  tally.ProvideRecent();
+  NativeCounts native;
+  EXPECT_FALSE(tally.Native(&native)) << "not before the writer has seen it";
+  tally.Record(Result(Outcome::kOk, Milliseconds(3)), kNow);
+  ASSERT_TRUE(tally.Native(&native));
+  EXPECT_EQ(native.count, 101u);
+  EXPECT_EQ(tally.latency().count, 101u);
+  EXPECT_EQ(tally.counts().success, 101u);
+  EXPECT_EQ(Recent(tally).size(), 1u);
+  // Runs before stand in the bucket of their classic bound.
+  EXPECT_EQ(native.buckets[static_cast<size_t>(NativeBucket(Milliseconds(2500)) - kNativeFirst)],
+            tally.latency().buckets[10]);
 }
 
 TEST(TallyTest, WindowsDropASlotAtATime) {

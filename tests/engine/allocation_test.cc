@@ -49,6 +49,8 @@ TEST(NoAllocationTest, SchedulesWheelAndTally) {
   TimerWheel wheel(Instant{1});
   TimerNode timer;
   Tally tally;
+  tally.ProvideRecent();
+  tally.ProvideNative();
   WallTime at{1'782'864'000'000'000'000};
   cron.NextAfter(1, at);
   const AllocationCount before = ThreadAllocations();

@@ -112,5 +112,83 @@ TEST(TallyThreadsTest, ReadersSeeWholeResultsAndGrowingCounts) {
   EXPECT_EQ(tally.last()->due.ns, kWrites);
 }
 
+// A run whose time, outcome and duration follow from its number.
+RecentRun RecentNumbered(int64_t number) {
+  return {kStart + Seconds(number), number % 3 == 0 ? Outcome::kConnectRefused : Outcome::kOk,
+          Nanoseconds(number)};
+}
+
+// The optional parts come while others write and read: no run is torn, out of order or lost.
+TEST(TallyThreadsTest, OptionalPartsComeWhileOthersWriteAndRead) {
+  constexpr int64_t kWrites = 60'000;  // as nanoseconds exact in a word
+  constexpr int kReaders = 3;
+  Tally tally;
+  std::atomic<bool> done{false};
+  std::atomic<int> ready{0};
+  std::vector<std::thread> threads;
+  std::array<int64_t, kReaders> runs_seen{}, wrong{}, lost{};
+  for (int r = 0; r < kReaders; ++r) {
+    threads.emplace_back([&, r] {
+      ready.fetch_add(1);
+      std::vector<RecentRun> runs;
+      NativeCounts native;
+      int64_t newest = 0;
+      uint64_t counted = 0;
+      for (bool finished = false;; finished = done.load(std::memory_order_acquire)) {
+        runs.clear();
+        tally.Recent(&runs);
+        runs_seen[r] += static_cast<int64_t>(runs.size());
+        if (runs.size() > ResultRing::kRuns) ++wrong[r];
+        for (size_t i = 0; i < runs.size(); ++i) {
+          const int64_t number = (runs[i].finished - kStart).ns / Seconds(1).ns;
+          if (runs[i] != RecentNumbered(number)) ++wrong[r];
+          if (i > 0 && runs[i].finished != runs[i - 1].finished + Seconds(1)) ++wrong[r];
+        }
+        if (!runs.empty()) {
+          const int64_t last = runs.back().duration.ns;
+          if (last < newest) ++wrong[r];
+          newest = last;
+        }
+        // In this order: what the classic buckets held, the native ones hold.
+        const uint64_t classic = tally.latency().count;
+        if (tally.Native(&native)) {
+          if (native.count < classic || native.count < counted) ++lost[r];
+          counted = native.count;
+        }
+        if (finished) break;
+      }
+      if (runs.size() != ResultRing::kRuns || newest != kWrites) ++wrong[r];
+    });
+  }
+  while (ready.load() < kReaders) std::this_thread::yield();
+  threads.emplace_back([&] {
+    while (tally.counts().success < 1000) std::this_thread::yield();
+    tally.ProvideNative();
+    tally.ProvideRecent();
+  });
+  for (int64_t i = 1; i <= kWrites; ++i) {
+    const RecentRun run = RecentNumbered(i);
+    ProbeResult result;
+    result.outcome = run.outcome;
+    result.duration = run.duration;
+    result.latency_recorded = true;
+    tally.Record(result, run.finished);
+    if (i % 256 == 0) std::this_thread::yield();
+    // On one processor the writer may be done before the parts are there.
+    if (i == kWrites / 2) threads.back().join();
+  }
+  done.store(true, std::memory_order_release);
+  for (int r = 0; r < kReaders; ++r) {
+    threads[static_cast<size_t>(r)].join();
+    EXPECT_GT(runs_seen[r], 0);
+    EXPECT_EQ(wrong[r], 0);
+    EXPECT_EQ(lost[r], 0);
+  }
+  NativeCounts native;
+  ASSERT_TRUE(tally.Native(&native));
+  EXPECT_EQ(native.count, tally.latency().count);
+  EXPECT_EQ(native.count, tally.counts().success);
+}
+
 }  // namespace
 }  // namespace sonde
