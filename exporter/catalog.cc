@@ -56,6 +56,7 @@ std::shared_ptr<CatalogEntry> MakeEntry(const TaskDelta::Upsert& upsert) {
   entry->record = upsert.record;
   entry->task = upsert.task;
   entry->labels = TaskLabels(*upsert.task, &entry->identity_length);
+  entry->families = upsert.task->metrics.families;
   return entry;
 }
 
@@ -71,11 +72,11 @@ void InheritWords(const CatalogEntry& old, CatalogEntry* entry) {
 
 }  // namespace
 
-std::string TaskLabels(const Task& task, size_t* identity_length) {
+std::string TaskLabels(const Task& task, uint32_t* identity_length) {
   std::string out;
   AppendLabel(&out, "name", task.name);
   AppendLabel(&out, "type", task.prober->name());
-  *identity_length = out.size();
+  *identity_length = static_cast<uint32_t>(out.size());
   AppendLabel(&out, "target", task.target);
   AppendLabel(&out, "application", task.application);
   for (const auto& [name, value] : task.labels) AppendLabel(&out, name, value);
@@ -96,20 +97,37 @@ void Catalog::Apply(const TaskDelta& delta) {
   for (const uint64_t id : delta.removals) {
     const auto found = places_.find(id);
     if (found == places_.end()) continue;
+    Count(entries[found->second]->families, -1);
     entries[found->second] = nullptr;
     places_.erase(found);
   }
   for (const TaskDelta::Upsert& upsert : delta.upserts) {
     std::shared_ptr<CatalogEntry> entry = MakeEntry(upsert);
+    Count(entry->families, 1);
     const auto [found, added] = places_.try_emplace(upsert.task->id, entries.size());
     if (added) {
       entries.push_back(std::move(entry));
     } else {
+      Count(entries[found->second]->families, -1);
       InheritWords(*entries[found->second], entry.get());
       entries[found->second] = std::move(entry);
     }
   }
   CloseRanks();
+}
+
+void Catalog::Count(FamilySet families, int tasks) {
+  for (size_t i = 0; i < kFamilyGroups; ++i) {
+    if (families.Has(static_cast<FamilyGroup>(i))) showing_[i] += tasks;
+  }
+}
+
+FamilySet Catalog::families() const {
+  FamilySet all;
+  for (size_t i = 0; i < kFamilyGroups; ++i) {
+    if (showing_[i] > 0) all.Add(static_cast<FamilyGroup>(i));
+  }
+  return all;
 }
 
 void Catalog::CloseRanks() {

@@ -2,6 +2,7 @@
 // change from run to run. Loop thread only; the tallies behind it are written by the shards.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/contract/family_set.h"
 #include "engine/contract/task_set.h"
 #include "exporter/texts_inbox.h"
 
@@ -34,7 +36,8 @@ struct CatalogEntry {
   std::shared_ptr<const Task> task;
   // name="..",type="..",target="..",application="..", then the task's own; escaped, no braces.
   std::string labels;
-  size_t identity_length = 0;        // of `name="..",type=".."` at the front
+  uint32_t identity_length = 0;      // of `name="..",type=".."` at the front
+  FamilySet families;                // what it shows: the task's, at hand
   std::unique_ptr<TaskWords> words;  // null: nothing was said yet
 
   std::string_view identity() const { return std::string_view(labels).substr(0, identity_length); }
@@ -71,17 +74,21 @@ class Catalog {
 
   SampleSnapshot Snapshot() const { return SampleSnapshot(entries_); }
   size_t size() const { return places_.size(); }
+  // Every group that some task shows.
+  FamilySet families() const;
   const CatalogEntry* Find(uint64_t id) const;  // null: no such task; valid until the next Apply
 
  private:
   SampleSnapshot::Entries& Writable();
   void CloseRanks();
+  void Count(FamilySet families, int tasks);
 
   std::shared_ptr<SampleSnapshot::Entries> entries_;  // copied before a write while shared
   std::unordered_map<uint64_t, size_t> places_;       // id -> place
+  std::array<int64_t, kFamilyGroups> showing_{};      // tasks per group
 };
 
 // The label block of a task; sets *identity_length.
-std::string TaskLabels(const Task& task, size_t* identity_length);
+std::string TaskLabels(const Task& task, uint32_t* identity_length);
 
 }  // namespace sonde

@@ -1,16 +1,12 @@
 #include "exporter/exposition.h"
 
-#include <array>
+#include <algorithm>
 #include <limits>
 
 #include "exporter/text_escape.h"
 
 namespace sonde {
 namespace {
-
-bool EndsWith(std::string_view text, std::string_view suffix) {
-  return text.size() > suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
-}
 
 struct Metadata {
   std::string_view name;
@@ -23,32 +19,18 @@ constexpr std::string_view kTextTypes[] = {"counter", "gauge", "histogram",
 constexpr std::string_view kOpenTypes[] = {"counter", "gauge", "histogram",
                                            "summary", "info",  "unknown"};
 
-std::string_view UnitOf(std::string_view name) {
-  constexpr std::array<std::string_view, 3> kUnits = {"_seconds", "_bytes", "_ratio"};
-  for (const std::string_view unit : kUnits) {
-    if (EndsWith(name, unit)) return unit.substr(1);
-  }
-  return {};
-}
-
 // OpenMetrics 1.0: the family's name goes without the suffix its type gives to the samples.
 Metadata OpenMetadata(const MetricFamilyHead& family) {
-  constexpr std::string_view kTotal = "_total", kInfo = "_info";
-  std::string_view name = family.name;
+  constexpr std::string_view kInfo = "_info";
+  std::string_view name = WithoutTotal(family);
   MetricType type = family.type;
-  if (type == MetricType::kCounter) {
-    if (EndsWith(name, kTotal)) {
-      name.remove_suffix(kTotal.size());
-    } else {
-      type = MetricType::kUnknown;
-    }
-  } else if (type == MetricType::kInfo) {
-    if (!EndsWith(name, kInfo)) {
-      type = MetricType::kGauge;
-    } else {
+  if (type == MetricType::kCounter && name == family.name) type = MetricType::kUnknown;
+  if (type == MetricType::kInfo) {
+    if (name.size() > kInfo.size() && name.ends_with(kInfo)) {
       name.remove_suffix(kInfo.size());
       return {name, kOpenTypes[static_cast<size_t>(type)], {}};
     }
+    type = MetricType::kGauge;
   }
   return {name, kOpenTypes[static_cast<size_t>(type)], UnitOf(name)};
 }
@@ -69,7 +51,12 @@ void AppendLabel(std::string* labels, std::string_view name, std::string_view va
   labels->push_back('"');
 }
 
+Exposition::Exposition(Format format, std::string* out) : format_(format), out_(out) {
+  if (protobuf()) protobuf_ = std::make_unique<ProtobufFamilies>();
+}
+
 void Exposition::Begin(const MetricFamilyHead& family) {
+  if (protobuf_) return protobuf_->Begin(family, out_);
   const auto line = [this](std::string_view keyword, std::string_view name) {
     out_->append("# ").append(keyword).append(" ").append(name).push_back(' ');
   };
@@ -93,8 +80,16 @@ void Exposition::Begin(const MetricFamilyHead& family) {
   out_->append(kTextTypes[static_cast<size_t>(family.type)]).push_back('\n');
 }
 
+// A head's own labels stand behind its brace.
+void Exposition::AppendNumber(std::string_view head, std::string_view labels, std::string_view more,
+                              double value) {
+  const size_t brace = std::min(head.find('{'), head.size() - 1);
+  protobuf_->Number({head.substr(brace + 1), labels, more}, value, out_);
+}
+
 template <typename Number>
 void Exposition::AppendSample(std::string_view name, std::string_view labels, Number value) {
+  if (protobuf_) return protobuf_->Number({{}, labels, {}}, static_cast<double>(value), out_);
   out_->append(name);
   if (!labels.empty()) {
     out_->push_back('{');
@@ -113,12 +108,25 @@ void Exposition::Sample(std::string_view name, std::string_view labels, uint64_t
   AppendSample(name, labels, value);
 }
 
+void Exposition::Summary(std::string_view name, std::string_view labels,
+                         const SummarySample& sample) {
+  if (protobuf_) return protobuf_->Summary(labels, sample, out_);
+  for (const SummarySample::Quantile& quantile : sample.quantiles) {
+    std::string all(labels);
+    AppendLabel(&all, "quantile", BoundText(quantile.quantile, open_metrics()));
+    Sample(name, all, quantile.value);
+  }
+  Sample(std::string(name) + "_sum", labels, sample.sum);
+  Sample(std::string(name) + "_count", labels, sample.count);
+}
+
 void Exposition::End() {
   if (open_metrics()) out_->append("# EOF\n");
+  if (protobuf_) protobuf_->Flush(out_);
 }
 
 HistogramLines::HistogramLines(std::string_view name, std::span<const double> bounds, Format format)
-    : name_(name) {
+    : name_(name), bounds_(bounds.begin(), bounds.end()) {
   const std::string bucket = name_ + "_bucket";
   const auto add = [&](double bound) {
     le_.push_back("le=\"" + BoundText(bound, format == Format::kOpenMetrics) + "\"");
@@ -131,7 +139,11 @@ HistogramLines::HistogramLines(std::string_view name, std::span<const double> bo
 }
 
 void HistogramLines::Write(Exposition& out, std::string_view labels,
-                           std::span<const uint64_t> buckets, double sum) const {
+                           std::span<const uint64_t> buckets, double sum,
+                           const NativeCounts* native) const {
+  if (out.protobuf_) {
+    return out.protobuf_->Histogram(labels, {bounds_, buckets, sum, native}, out.out_);
+  }
   uint64_t count = 0;
   if (labels.empty()) {
     for (size_t i = 0; i < heads_.size(); ++i) {

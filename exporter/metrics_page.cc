@@ -65,39 +65,44 @@ const Heads& AllHeads() {
 MetricsPage::MetricsPage(SampleSnapshot tasks, FamilySet families, Format format, WallTime now,
                          ProcessPart process, size_t sample_bytes)
     : tasks_(std::move(tasks)),
+      families_(families),
       out_(format, nullptr),
       now_(now),
       process_(std::move(process)),
       latency_("probe_latency_seconds", kLatencyBounds, format),
       marks_(tasks_.size()),
       rows_(tasks_.size()) {
-  Add(&MetricsPage::WriteResults, "health_check_results", MetricType::kCounter, kResultsHelp);
+  Add(&MetricsPage::WriteResults, {"health_check_results", MetricType::kCounter, kResultsHelp});
   PlanFacts(families, sample_bytes);
   const bool core = families.Has(FamilyGroup::kCore);
   if (core) {
-    Add(&MetricsPage::WriteFailures, "probe_failures_total", MetricType::kCounter, kFailuresHelp);
+    Add(&MetricsPage::WriteFailures, {"probe_failures_total", MetricType::kCounter, kFailuresHelp});
   }
-  if (families.Has(FamilyGroup::kHistogram)) {
-    Add(&MetricsPage::WriteLatency, "probe_latency_seconds", MetricType::kHistogram, kLatencyHelp);
+  if (families.Has(FamilyGroup::kHistogram) ||
+      (families.Has(FamilyGroup::kNative) && out_.protobuf())) {
+    Add(&MetricsPage::WriteLatency,
+        {"probe_latency_seconds", MetricType::kHistogram, kLatencyHelp});
   }
   if (families.Has(FamilyGroup::kRatios)) {
-    Add(&MetricsPage::WriteRatios, "probe_success_ratio", MetricType::kGauge, kRatioHelp);
+    Add(&MetricsPage::WriteRatios, {"probe_success_ratio", MetricType::kGauge, kRatioHelp},
+        FamilyGroup::kRatios);
   }
   if (core) {
-    Add(&MetricsPage::WriteLastRun, "probe_last_run_timestamp_seconds", MetricType::kGauge,
-        kLastRunHelp);
+    Add(&MetricsPage::WriteLastRun,
+        {"probe_last_run_timestamp_seconds", MetricType::kGauge, kLastRunHelp});
   }
   for (const TextFamilyInfo& info : TextFamilies()) {
     if (!families.Has(info.group)) continue;
-    Add(&MetricsPage::WriteText, info.name, MetricType::kInfo, info.help);
+    Add(&MetricsPage::WriteText, {info.name, MetricType::kInfo, info.help}, info.group);
     plan_.back().text = info.family;
   }
 }
 
-void MetricsPage::Add(Visit visit, std::string_view name, MetricType type, std::string_view help) {
+void MetricsPage::Add(Visit visit, const MetricFamilyHead& family, FamilyGroup group) {
   Step step;
   step.visit = visit;
-  step.family = {name, type, help};
+  step.family = family;
+  step.group = group;
   plan_.push_back(step);
 }
 
@@ -107,7 +112,7 @@ void MetricsPage::PlanFacts(FamilySet families, size_t sample_bytes) {
   const size_t per_task = sample_bytes / std::max<size_t>(1, tasks_.size());
   const size_t room = std::max<size_t>(1, per_task / sizeof(double));
   const auto start_batch = [this] {
-    Add(&MetricsPage::CopyFacts, {}, MetricType::kGauge, {});
+    Add(&MetricsPage::CopyFacts, {});
     return plan_.size() - 1;
   };
   size_t batch = start_batch();
@@ -123,7 +128,8 @@ void MetricsPage::PlanFacts(FamilySet families, size_t sample_bytes) {
       batch = start_batch();
     }
     plan_[batch].facts |= rows;
-    Add(&MetricsPage::WriteFacts, facts[first].family, MetricType::kGauge, facts[first].help);
+    Add(&MetricsPage::WriteFacts, {facts[first].family, MetricType::kGauge, facts[first].help},
+        facts[first].group);
     plan_.back().facts = rows;
   }
 }
@@ -185,6 +191,10 @@ bool MetricsPage::Fresh(size_t place) const {
   return state == TaskState::kUp || state == TaskState::kDown;
 }
 
+bool MetricsPage::Shows(size_t place, const CatalogEntry& entry) const {
+  return Fresh(place) && entry.families.Has(plan_[step_].group);
+}
+
 void MetricsPage::CopyFacts(size_t place, const CatalogEntry& entry) {
   Row& row = rows_[place];
   row = {};
@@ -223,7 +233,7 @@ void MetricsPage::WriteResults(size_t, const CatalogEntry& entry) {
 void MetricsPage::WriteFacts(size_t place, const CatalogEntry& entry) {
   const Row& row = rows_[place];
   uint64_t left = row.present & plan_[step_].facts;
-  if (left == 0) return;
+  if (left == 0 || !Shows(place, entry)) return;
   Head();
   for (; left != 0; left &= left - 1) {
     const int fact = std::countr_zero(left);
@@ -235,7 +245,7 @@ void MetricsPage::WriteFacts(size_t place, const CatalogEntry& entry) {
 
 // Inconclusive runs are the prober's own trouble: sonde_runs_inconclusive_total has them.
 void MetricsPage::WriteFailures(size_t place, const CatalogEntry& entry) {
-  if (!Fresh(place)) return;
+  if (!Shows(place, entry)) return;
   reasons_.clear();
   entry.record->tally.Reasons(&reasons_);
   for (const Tally::Reason& reason : reasons_) {
@@ -246,15 +256,25 @@ void MetricsPage::WriteFailures(size_t place, const CatalogEntry& entry) {
   }
 }
 
+// One family of two groups. The classic buckets are read first: the native ones then hold every run
+// of theirs, and are what the count is of.
 void MetricsPage::WriteLatency(size_t place, const CatalogEntry& entry) {
   if (!Fresh(place)) return;
+  const auto shows = [&](FamilyGroup group) {
+    return families_.Has(group) && entry.families.Has(group);
+  };
+  const Tally& tally = entry.record->tally;
+  const Tally::Latency latency = tally.latency();
+  std::span<const uint64_t> buckets;
+  if (shows(FamilyGroup::kHistogram)) buckets = latency.buckets;
+  const bool native = out_.protobuf() && shows(FamilyGroup::kNative) && tally.Native(&native_);
+  if (buckets.empty() && !native) return;
   Head();
-  const Tally::Latency latency = entry.record->tally.latency();
-  latency_.Write(out_, entry.labels, latency.buckets, latency.sum_seconds);
+  latency_.Write(out_, entry.labels, buckets, latency.sum_seconds, native ? &native_ : nullptr);
 }
 
 void MetricsPage::WriteRatios(size_t place, const CatalogEntry& entry) {
-  if (!Fresh(place)) return;
+  if (!Shows(place, entry)) return;
   for (size_t i = 0; i < kWindows.size(); ++i) {
     const Tally::Ratio ratio = entry.record->tally.ratio(static_cast<Window>(i), now_);
     const std::optional<double> value = ratio.value();
@@ -265,7 +285,7 @@ void MetricsPage::WriteRatios(size_t place, const CatalogEntry& entry) {
 }
 
 void MetricsPage::WriteLastRun(size_t place, const CatalogEntry& entry) {
-  if (!Fresh(place)) return;
+  if (!Shows(place, entry)) return;
   Head();
   // A millisecond is finer than any schedule, and keeps the line short.
   const auto millis = static_cast<double>(entry.record->tally.last_run().ns / 1'000'000);
@@ -273,7 +293,7 @@ void MetricsPage::WriteLastRun(size_t place, const CatalogEntry& entry) {
 }
 
 void MetricsPage::WriteText(size_t place, const CatalogEntry& entry) {
-  if (!(marks_[place] & kTextsCurrent) || !entry.words) return;
+  if (!(marks_[place] & kTextsCurrent) || !entry.words || !Shows(place, entry)) return;
   const TextFamily family = plan_[step_].text;
   for (const ShownText& text : entry.words->texts) {
     if (text.family != family) continue;

@@ -34,7 +34,8 @@ class MetricsPage : public BodySource {
   // Writes what is not a task's: called once, at the end, with the states counted on the way.
   using ProcessPart = std::function<void(Exposition& out, const StateCounts& states)>;
 
-  // `now` is the moment of the scrape. `sample_bytes` is for tests.
+  // `families`: what is looked for; a task shows of it what its own set has (CatalogEntry). `now`
+  // is the moment of the scrape. `sample_bytes` is for tests.
   MetricsPage(SampleSnapshot tasks, FamilySet families, Format format, WallTime now,
               ProcessPart process, size_t sample_bytes = kSampleBytes);
 
@@ -49,16 +50,18 @@ class MetricsPage : public BodySource {
   struct Step {
     Visit visit = nullptr;
     MetricFamilyHead family;
+    FamilyGroup group = FamilyGroup::kCore;
     uint64_t facts = 0;  // rows of the fact table: what to copy, or what to write
     TextFamily text = TextFamily::kCount;
   };
 
   void PlanFacts(FamilySet families, size_t sample_bytes);
-  void Add(Visit visit, std::string_view name, MetricType type, std::string_view help);
+  void Add(Visit visit, const MetricFamilyHead& family, FamilyGroup group = FamilyGroup::kCore);
   void StartStep();
   bool RunStep(const std::string& chunk, size_t full, size_t* visits);
   void Head();
   bool Fresh(size_t place) const;
+  bool Shows(size_t place, const CatalogEntry& entry) const;
 
   void CopyFacts(size_t place, const CatalogEntry& entry);
   void MarkState(size_t place, const CatalogEntry& entry, const std::optional<ProbeResult>& fresh);
@@ -76,6 +79,7 @@ class MetricsPage : public BodySource {
   };
 
   SampleSnapshot tasks_;
+  FamilySet families_;
   Exposition out_;
   WallTime now_;
   ProcessPart process_;
@@ -90,6 +94,7 @@ class MetricsPage : public BodySource {
   std::vector<Row> rows_;
   std::vector<double> values_;
   std::vector<Tally::Reason> reasons_;
+  NativeCounts native_;
   StateCounts states_{};
 };
 

@@ -35,7 +35,7 @@ std::string_view Cut(std::string_view* rest, char separator) {
 
 struct Clause {
   std::string type;
-  std::string version, escaping;
+  std::string version, escaping, proto, encoding;
   double q = 1.0;
 
   bool wildcard() const { return type.find('*') != std::string::npos; }
@@ -53,6 +53,8 @@ Clause ParseClause(std::string_view text) {
     }
     if (key == "version") clause.version = value;
     if (key == "escaping") clause.escaping = Lower(value);
+    if (key == "proto") clause.proto = value;
+    if (key == "encoding") clause.encoding = value;
     if (key == "q") {
       double q = 0;
       const auto read = std::from_chars(value.data(), value.data() + value.size(), q);
@@ -63,6 +65,8 @@ Clause ParseClause(std::string_view text) {
   return clause;
 }
 
+constexpr std::string_view kFamilyMessage = "io.prometheus.client.MetricFamily";
+
 struct Served {
   std::string_view type, version;  // as asked
   Format format;
@@ -71,10 +75,13 @@ struct Served {
 constexpr std::string_view kText = "text/plain; version=0.0.4; charset=utf-8";
 constexpr std::string_view kOpen1 = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 constexpr std::string_view kOpen0 = "application/openmetrics-text; version=0.0.1; charset=utf-8";
-constexpr std::array<Served, 8> kServed = {{
+constexpr std::string_view kProtobuf =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+constexpr std::array<Served, 9> kServed = {{
     {"application/openmetrics-text", "1.0.0", Format::kOpenMetrics, kOpen1},
     {"application/openmetrics-text", "0.0.1", Format::kOpenMetrics, kOpen0},
     {"application/openmetrics-text", "", Format::kOpenMetrics, kOpen0},
+    {"application/vnd.google.protobuf", "", Format::kProtobuf, kProtobuf},
     {"text/plain", "0.0.4", Format::kText, kText},
     {"text/plain", "1.0.0", Format::kText, kText},
     {"text/plain", "", Format::kText, kText},
@@ -82,12 +89,20 @@ constexpr std::array<Served, 8> kServed = {{
     {"*/*", "", Format::kText, kText},
 }};
 
+// Whether what is asked of a type is what we have of it.
+bool Fits(const Clause& clause, const Served& served) {
+  if (clause.wildcard()) return true;
+  if (served.format == Format::kProtobuf) {
+    return clause.proto == kFamilyMessage && clause.encoding == "delimited";
+  }
+  return clause.version == served.version;
+}
+
 std::optional<Negotiated> Serve(const Clause& clause) {
   constexpr std::array<std::string_view, 4> kSchemes = {"allow-utf-8", "underscores", "dots",
                                                         "values"};
   for (const Served& served : kServed) {
-    if (clause.type != served.type) continue;
-    if (!clause.wildcard() && clause.version != served.version) continue;
+    if (clause.type != served.type || !Fits(clause, served)) continue;
     Negotiated answer{served.format, std::string(served.content_type)};
     if (std::find(kSchemes.begin(), kSchemes.end(), clause.escaping) != kSchemes.end()) {
       answer.content_type.append("; escaping=").append(clause.escaping);

@@ -67,13 +67,11 @@ void WriteHistogram(Exposition& out, const std::string& name, const std::string&
 
 void WriteSummary(Exposition& out, const std::string& name, const std::string& labels,
                   const ClientMetric& metric) {
+  std::vector<SummarySample::Quantile> quantiles;
   for (const ClientMetric::Quantile& quantile : metric.summary.quantile) {
-    std::string all = labels;
-    AppendLabel(&all, "quantile", BoundText(quantile.quantile, out.open_metrics()));
-    out.Sample(name, all, quantile.value);
+    quantiles.push_back({quantile.quantile, quantile.value});
   }
-  out.Sample(name + "_sum", labels, metric.summary.sample_sum);
-  out.Sample(name + "_count", labels, metric.summary.sample_count);
+  out.Summary(name, labels, {quantiles, metric.summary.sample_sum, metric.summary.sample_count});
 }
 
 void WriteMetric(Exposition& out, const Family& family, const Labelled& one) {

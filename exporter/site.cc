@@ -95,8 +95,6 @@ Site::Site(SiteParts parts)
     : parts_(std::move(parts)), reloads_(std::make_shared<Reloads>(parts_.reload)) {}
 Site::~Site() = default;
 
-void Site::set_families(FamilySet families) { parts_.families = families; }
-
 void Site::Receive() {
   if (parts_.inbox != nullptr) parts_.catalog->Receive(*parts_.inbox);
 }
@@ -152,7 +150,7 @@ HttpResponse Site::Metrics(const HttpRequest& request) {
   Receive();
   const Negotiated negotiated = NegotiateFormat(request.HeaderList("Accept"));
   auto page = std::make_unique<MetricsPage>(
-      parts_.catalog->Snapshot(), parts_.families, negotiated.format, parts_.now(),
+      parts_.catalog->Snapshot(), parts_.catalog->families(), negotiated.format, parts_.now(),
       [this](Exposition& out, const StateCounts& states) { WriteProcessPart(out, states); });
   return HttpResponse::Stream(negotiated.content_type, std::move(page));
 }

@@ -8,7 +8,6 @@
 
 #include "absl/status/status.h"
 #include "engine/contract/engine_stats.h"
-#include "engine/contract/family_set.h"
 #include "exporter/catalog.h"
 #include "exporter/routes.h"
 #include "exporter/self_metrics.h"
@@ -28,7 +27,6 @@ struct SiteParts {
   std::function<bool()> ready;              // null: ready from the start
   ReloadFunction reload;                    // null: /-/reload answers 501
   std::function<uint64_t()> posts_refused;  // of the loop; may be null
-  FamilySet families = FamilySet::All();
 };
 
 // Loop thread. Outlives the router's handlers.
@@ -40,9 +38,6 @@ class Site {
   Site& operator=(const Site&) = delete;
 
   absl::Status AddTo(Router* router);
-
-  // After a reload; scrapes under way keep what they began with.
-  void set_families(FamilySet families);
 
   // Takes words from the inbox; call it now and then (scrapes and pages do it too), so that they
   // do not pile up while nobody looks.

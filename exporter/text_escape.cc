@@ -100,6 +100,10 @@ void AppendHelp(std::string* out, std::string_view help, bool escape_quote) {
   });
 }
 
+void AppendUtf8(std::string* out, std::string_view text) {
+  AppendEscaped(out, text, [](char c) { return c == '\0' ? kReplacement : std::string_view(); });
+}
+
 void AppendHtml(std::string* out, std::string_view text) {
   AppendEscaped(out, text, [](char c) -> std::string_view {
     switch (c) {

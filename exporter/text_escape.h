@@ -14,6 +14,9 @@ void AppendLabelValue(std::string* out, std::string_view value);
 // HELP of text 0.0.4: backslash and newline; OpenMetrics also the double quote.
 void AppendHelp(std::string* out, std::string_view help, bool escape_quote);
 
+// Text for formats that escape nothing.
+void AppendUtf8(std::string* out, std::string_view text);
+
 // HTML text and attribute values in either kind of quotes. Control characters but tab and newline
 // become U+FFFD.
 void AppendHtml(std::string* out, std::string_view text);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/contract/scalar_text.h"
+#include "store/metrics_reader.h"
 
 namespace sonde {
 namespace {
@@ -52,6 +53,8 @@ void ReadModule(const ConfigEntry& entry, const std::string& path, const ProberL
   Duration timeout;
   in.String("prober", &prober);
   in.Time("timeout", &timeout);
+  const MetricsSettings metrics =
+      ReadMetrics(in.Node("metrics"), in.PathOf("metrics"), diagnostics);
   if (entry.value.kind == ConfigNode::Kind::kMapping && !ProberList::InSchema(prober)) {
     in.Error("prober", "prober " + Quote(prober) + " is not valid" +
                            Suggestion(prober, ProberList::SchemaNames()));
@@ -67,6 +70,7 @@ void ReadModule(const ConfigEntry& entry, const std::string& path, const ProberL
   } else {
     module->name = name;
     module->timeout = std::max(timeout, Duration{});
+    module->metrics = metrics;
     set->good.emplace(name, std::move(module));
   }
 }

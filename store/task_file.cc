@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "engine/contract/scalar_text.h"
+#include "store/metrics_reader.h"
 #include "store/task_reader.h"
 
 namespace sonde {
@@ -58,27 +59,11 @@ EngineSettings ReadEngine(const ConfigNode* node, Diagnostics& diagnostics) {
   return settings;
 }
 
-MetricsSettings ReadMetrics(const ConfigNode* node, Diagnostics& diagnostics) {
-  MetricsSettings settings;
-  ConfigReader in(node, "metrics", diagnostics);
-  const ConfigNode* list = in.Sequence("families");
-  if (list != nullptr) {
-    settings.families = FamilySet::None();
-    for (const ConfigNode& item : list->items) {
-      const auto group =
-          item.kind == ConfigNode::Kind::kScalar ? FindFamilyGroup(item.text) : std::nullopt;
-      if (group) {
-        settings.families.Add(*group);
-      } else {
-        diagnostics.Error(item.mark, in.PathOf("families"),
-                          "there is no group of families " + Quote(item.text) +
-                              Suggestion(item.text, kFamilyGroupNames) +
-                              "; there are core, phases, histogram, ratios and tls");
-      }
-    }
-  }
-  in.Finish();
-  return settings;
+// The ring of last results takes memory of its own. Where nothing is said, small fleets have it.
+TaskMetrics DefaultMetrics(const MetricsSettings& settings, const ConfigNode* tasks) {
+  TaskMetrics metrics;
+  metrics.recent = tasks == nullptr || tasks->items.size() <= TaskFile::kRecentTasks;
+  return metrics.With(settings);
 }
 
 void CollectFiles(const Module& module, std::set<std::string>* files) {
@@ -105,8 +90,10 @@ TaskFile ReadTaskFile(std::string_view text, std::span<const Prober* const> prob
   std::set<std::string> files;
   for (const auto& [name, module] : modules.good) CollectFiles(*module, &files);
 
-  TaskReader reader(list, modules, diagnostics);
-  if (const ConfigNode* tasks = in.Sequence("tasks")) {
+  file.metrics = ReadMetrics(in.Node("metrics"), "metrics", diagnostics);
+  const ConfigNode* tasks = in.Sequence("tasks");
+  TaskReader reader(list, modules, diagnostics, DefaultMetrics(file.metrics, tasks));
+  if (tasks != nullptr) {
     file.tasks.reserve(tasks->items.size());
     for (size_t i = 0; i < tasks->items.size(); ++i) {
       auto task = reader.Read(tasks->items[i], "tasks[" + std::to_string(i) + "]");
@@ -116,7 +103,6 @@ TaskFile ReadTaskFile(std::string_view text, std::span<const Prober* const> prob
   for (const auto& module : reader.OwnModules()) CollectFiles(*module, &files);
 
   file.engine = ReadEngine(in.Node("engine"), diagnostics);
-  file.metrics = ReadMetrics(in.Node("metrics"), diagnostics);
   file.policy = ProbePolicy::Parse(in.Node("policy"), "policy", diagnostics);
   in.Finish();
   file.modules = std::move(modules.good);

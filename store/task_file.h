@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/contract/config_node.h"
+#include "engine/contract/metrics_settings.h"
 #include "engine/contract/probe_policy.h"
 #include "engine/contract/settings.h"
 #include "engine/contract/task.h"
@@ -19,6 +20,9 @@
 namespace sonde {
 
 struct TaskFile {
+  // A file of at most so many tasks keeps their last results without being told to: 5 MB.
+  static constexpr size_t kRecentTasks = 10'000;
+
   std::vector<std::shared_ptr<const Task>> tasks;  // in file order; bad ones are left out
   ModuleSet::Map modules;                          // by name; every one has a prober
   // Modules that load but cannot be used: name -> the prober's word this build does not have, ""
@@ -26,7 +30,7 @@ struct TaskFile {
   std::map<std::string, std::string, std::less<>> unusable_modules;
   std::vector<std::string> files;  // every path a module names, sorted, once: for Files::Watch
   EngineSettings engine;
-  MetricsSettings metrics;
+  MetricsSettings metrics;  // as said; what it came to stands in each task
   ProbePolicy policy;
 };
 

@@ -42,8 +42,8 @@ std::string_view WrongCronKey(std::string_view expression, std::string_view zone
 }  // namespace
 
 TaskReader::TaskReader(const ProberList& probers, const ModuleSet& modules,
-                       Diagnostics& diagnostics)
-    : probers_(probers), modules_(modules), diagnostics_(diagnostics) {}
+                       Diagnostics& diagnostics, const TaskMetrics& metrics)
+    : probers_(probers), modules_(modules), diagnostics_(diagnostics), metrics_(metrics) {}
 
 std::shared_ptr<const Task> TaskReader::Read(const ConfigNode& node, const std::string& path) {
   const size_t errors = diagnostics_.errors();
@@ -74,6 +74,7 @@ std::shared_ptr<const Task> TaskReader::Read(const ConfigNode& node, const std::
     in.Error("target", "cannot be probed");
     return nullptr;
   }
+  task->metrics = metrics_.With(task->module->metrics);
   task->version = VersionOf(*task, expect);
   return task;
 }
@@ -349,6 +350,8 @@ uint64_t TaskReader::VersionOf(const Task& task, const ConfigNode* expect) {
   AppendPart(schedule_text_, &text);
   AppendPart(static_cast<uint64_t>(task.timeout.ns), &text);
   AppendPart(uint64_t{task.enabled}, &text);
+  AppendPart(uint64_t{task.metrics.families.bits()}, &text);
+  AppendPart(uint64_t{task.metrics.recent}, &text);
   AppendPart(expect, &text);
   return SipHash24(0x7461736b2e766572u, 0x73696f6e2e686173u, text);
 }

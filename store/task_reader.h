@@ -28,7 +28,9 @@ struct TaskBounds {
 // expressions one parsed expression.
 class TaskReader {
  public:
-  TaskReader(const ProberList& probers, const ModuleSet& modules, Diagnostics& diagnostics);
+  // `metrics`: of tasks whose module says nothing else.
+  TaskReader(const ProberList& probers, const ModuleSet& modules, Diagnostics& diagnostics,
+             const TaskMetrics& metrics = {});
 
   // Null when the task is not good; the diagnostics say why. Names must be unique within a load.
   std::shared_ptr<const Task> Read(const ConfigNode& node, const std::string& path);
@@ -58,6 +60,7 @@ class TaskReader {
   const ProberList& probers_;
   const ModuleSet& modules_;
   Diagnostics& diagnostics_;
+  const TaskMetrics metrics_;
   std::unordered_map<uint64_t, NameUse> names_;  // by task id
   std::unordered_map<std::string, std::shared_ptr<const Module>> inline_;
   std::unordered_map<std::string, Schedule> crons_;

@@ -12,7 +12,7 @@
 namespace sonde {
 
 // Which switch of `metrics: {families: [...]}` a family answers to.
-enum class FamilyGroup : uint8_t { kCore, kPhases, kHistogram, kRatios, kTls };
+enum class FamilyGroup : uint8_t { kCore, kPhases, kHistogram, kRatios, kTls, kNative };
 
 // Where a fact shows: in the answer of /probe, in the scheduled series of /metrics, or both.
 enum class Shown : uint8_t { kProbe = 1, kScheduled = 2, kBoth = 3 };

@@ -1,4 +1,5 @@
-// Which groups of a task's families are exported: `metrics: {families: [...]}`.
+// Which groups of a task's families are exported: `metrics: {families: [...]}`, of a file or
+// module.
 #pragma once
 
 #include <array>
@@ -10,8 +11,9 @@
 
 namespace sonde {
 
-inline constexpr std::array<std::string_view, 5> kFamilyGroupNames = {"core", "phases", "histogram",
-                                                                      "ratios", "tls"};
+inline constexpr std::array<std::string_view, 6> kFamilyGroupNames = {
+    "core", "phases", "histogram", "ratios", "tls", "native"};
+inline constexpr size_t kFamilyGroups = kFamilyGroupNames.size();
 
 // nullopt for a word that names no group.
 constexpr std::optional<FamilyGroup> FindFamilyGroup(std::string_view name) {
@@ -24,20 +26,24 @@ constexpr std::optional<FamilyGroup> FindFamilyGroup(std::string_view name) {
 // A plain value. health_check_results and the process's own families are in no group: always shown.
 class FamilySet {
  public:
-  static constexpr FamilySet All() {
-    FamilySet set;
-    set.bits_ = (1u << kFamilyGroupNames.size()) - 1;
-    return set;
+  static constexpr FamilySet All() { return FamilySet((1u << kFamilyGroups) - 1); }
+  // Where nothing is said: all but native histograms, which take memory of their own.
+  static constexpr FamilySet Default() {
+    return FamilySet(All().bits_ & ~Bit(FamilyGroup::kNative));
   }
   static constexpr FamilySet None() { return {}; }
 
-  constexpr void Add(FamilyGroup group) { bits_ |= Bit(group); }
+  constexpr FamilySet() = default;
+  constexpr void Add(FamilyGroup group) { *this = FamilySet(bits_ | Bit(group)); }
   constexpr bool Has(FamilyGroup group) const { return (bits_ & Bit(group)) != 0; }
+  constexpr uint8_t bits() const { return bits_; }
   bool operator==(const FamilySet&) const = default;
 
  private:
-  static constexpr uint32_t Bit(FamilyGroup group) { return 1u << static_cast<unsigned>(group); }
-  uint32_t bits_ = 0;
+  explicit constexpr FamilySet(unsigned bits) : bits_(static_cast<uint8_t>(bits)) {}
+  static constexpr unsigned Bit(FamilyGroup group) { return 1u << static_cast<unsigned>(group); }
+  uint8_t bits_ = 0;
 };
+static_assert(kFamilyGroups <= 8);
 
 }  // namespace sonde

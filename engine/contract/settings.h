@@ -5,8 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/contract/family_set.h"
-
 namespace sonde {
 
 // `engine:`. All limits are per process and divided by the shards.
@@ -27,12 +25,6 @@ struct EngineSettings {
   int64_t body_memory_per_probe = int64_t{16} << 20;
 
   bool operator==(const EngineSettings&) const = default;
-};
-
-// `metrics:`.
-struct MetricsSettings {
-  FamilySet families = FamilySet::All();
-  bool operator==(const MetricsSettings&) const = default;
 };
 
 }  // namespace sonde

@@ -10,6 +10,7 @@
 
 #include "engine/contract/config_node.h"
 #include "engine/contract/conversation.h"
+#include "engine/contract/metrics_settings.h"
 #include "engine/contract/schedule.h"
 
 namespace sonde {
@@ -22,7 +23,8 @@ struct Module {
   virtual ~Module() = default;
   std::string name;  // "" for a task's inline options
   const Prober* prober = nullptr;
-  Duration timeout{};  // 0: unset
+  Duration timeout{};       // 0: unset
+  MetricsSettings metrics;  // of its tasks, in place of the file's
   NetworkOptions network;
   std::vector<std::string> files;  // every path the options name, for Files::Watch
   uint64_t content_hash = 0;       // equal hash = equal options; used to tell changed tasks
@@ -50,6 +52,7 @@ struct Task {
   Schedule schedule;
   Duration timeout = Seconds(5);
   bool enabled = true;
+  TaskMetrics metrics;
   uint64_t version = 0;  // hash of everything above; equal version = same task
 };
 

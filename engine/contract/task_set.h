@@ -15,7 +15,16 @@ namespace sonde {
 // A task and what it accumulated, shared between its shard (the tally's only writer) and readers.
 // The shard drops its reference when the task is removed; the memory goes with the last reader.
 struct TaskRecord {
-  explicit TaskRecord(std::shared_ptr<const Task> initial) : task(std::move(initial)) {}
+  explicit TaskRecord(std::shared_ptr<const Task> initial) { Adopt(std::move(initial)); }
+
+  // Control thread: the task's new value, and the parts of the tally it asks for. What was counted
+  // stays; so does a part that is not asked for any more, which is not shown then.
+  void Adopt(std::shared_ptr<const Task> changed) {
+    task = std::move(changed);
+    if (task->metrics.recent) tally.ProvideRecent();
+    if (task->metrics.families.Has(FamilyGroup::kNative)) tally.ProvideNative();
+  }
+
   // The value in force for readers on the control thread. The shard keeps its own copy.
   std::shared_ptr<const Task> task;
   Tally tally;

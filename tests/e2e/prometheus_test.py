@@ -119,7 +119,7 @@ class TextProxy(http.server.ThreadingHTTPServer):
 
 
 class Prometheus(harness.Program):
-    def __init__(self, box, jobs):
+    def __init__(self, box, jobs, *flags):
         self.address = f"127.0.0.1:{harness.free_port()}"
         config = {"global": {"scrape_interval": f"{int(SCRAPE_SECONDS * 1000)}ms",
                              "scrape_timeout": f"{int(SCRAPE_SECONDS * 1000)}ms"},
@@ -128,7 +128,8 @@ class Prometheus(harness.Program):
         path = box.write("prometheus.json", json.dumps(config))  # JSON is YAML
         super().__init__("prometheus", [
             PROMETHEUS, f"--config.file={path}", f"--web.listen-address={self.address}",
-            f"--storage.tsdb.path={box.folder / 'tsdb'}", "--query.lookback-delta=5m"], box.folder)
+            f"--storage.tsdb.path={box.folder / 'tsdb'}", "--query.lookback-delta=5m", *flags],
+            box.folder)
         box.add(self)
         self.until_ready(self.ready)
 

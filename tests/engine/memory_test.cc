@@ -40,8 +40,9 @@ struct Grounds {
 };
 
 // `count` tasks of one type, each with an address of its own.
-std::vector<std::shared_ptr<const Task>> Tasks(const std::string& type, size_t count) {
-  std::string text = "tasks:\n";
+std::vector<std::shared_ptr<const Task>> Tasks(const std::string& type, size_t count,
+                                               const std::string& metrics = "recent: false") {
+  std::string text = "metrics: {" + metrics + "}\ntasks:\n";
   for (size_t i = 0; i < count; ++i) {
     const std::string at = "10.0." + std::to_string(i / 250) + "." + std::to_string(1 + i % 250);
     text += "- {name: shop-health-" + std::to_string(i) + ", type: " + type + ", target: '" +
@@ -57,7 +58,7 @@ std::vector<std::shared_ptr<const Task>> Tasks(const std::string& type, size_t c
 double PerTask(uint64_t count) { return static_cast<double>(count) / static_cast<double>(kTasks); }
 
 TEST(MemoryTest, SizesArePinned) {
-  EXPECT_LE(sizeof(Tally), 720u);
+  EXPECT_LE(sizeof(Tally), 736u);
   EXPECT_LE(sizeof(TaskRecord), sizeof(Tally) + 16);
   EXPECT_LE(Shard::bytes_per_task(), 160u);
   EXPECT_LE(sizeof(ProbeResult), 288u);
@@ -79,6 +80,22 @@ TEST(MemoryTest, AnIdleTaskTakesAKibibyteOfEngineAndTally) {
   EXPECT_LE(PerTask(taken.bytes), 1024);
   // The record, the entry, its place; the table of places grows now and then.
   EXPECT_LE(PerTask(taken.allocations), 3.01);
+}
+
+// The optional parts: what a task asks for, when its record is made, and nothing otherwise.
+TEST(MemoryTest, OptionalPartsAreTakenWhereTheyAreWanted) {
+  if (!kCountsAllocations) GTEST_SKIP();
+  const auto bytes = [](const std::string& metrics) {
+    const auto tasks = Tasks("tcp", 1, metrics);
+    const AllocationCount before = ThreadAllocations();
+    const auto record = std::make_shared<TaskRecord>(tasks.front());
+    return (ThreadAllocations() - before).bytes;
+  };
+  const uint64_t without = bytes("recent: false");
+  EXPECT_EQ(bytes("recent: true") - without, sizeof(ResultRing));
+  EXPECT_EQ(bytes("recent: false, families: [native]") - without, sizeof(NativeHistogram));
+  EXPECT_EQ(bytes("recent: true, families: [native]") - without,
+            sizeof(ResultRing) + sizeof(NativeHistogram));
 }
 
 // Runs that come and go take nothing; only a new height of runs in flight does: its slot.

@@ -128,13 +128,17 @@ class Loop {
 
   // Tasks as a configuration file makes them; `line` is what a task's line says beside its name.
   void Load(const std::string& line) {
-    std::string text = "tasks:\n";
+    // With every optional part of a tally.
+    std::string text =
+        "metrics: {recent: true, families: [core, phases, histogram, ratios, tls, native]}\n"
+        "tasks:\n";
     for (size_t i = 0; i < kTasks; ++i) {
       text += "- {name: t" + std::to_string(i) + ", interval: 100ms, timeout: 5s, " + line + "}\n";
     }
     Diagnostics diagnostics;
     const TaskFile file = ReadTaskFile(text, Probers(), diagnostics);
     ASSERT_TRUE(diagnostics.ok()) << diagnostics.ToString("text");
+    ASSERT_EQ(file.tasks.front()->metrics, (TaskMetrics{FamilySet::All(), true}));
     for (const auto& task : file.tasks) {
       shard_.Apply({std::make_shared<TaskRecord>(task), task});
     }

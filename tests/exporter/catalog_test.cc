@@ -51,6 +51,27 @@ TEST(Catalog, RendersLabelsOnceAndKnowsTheIdentity) {
   EXPECT_EQ(entry->identity(), "name=\"a\\\"b\",type=\"tcp\"");
 }
 
+TEST(Catalog, KnowsEveryGroupSomeTaskShows) {
+  Catalog catalog;
+  EXPECT_EQ(catalog.families(), FamilySet::None());
+  TaskSpec a = Named("a"), b = Named("b");
+  a.metrics.families = FamilySet::Default();
+  b.metrics.families = FamilySet::None();
+  b.metrics.families.Add(FamilyGroup::kNative);
+  const TaskDelta::Upsert first = MakeUpsert(a), second = MakeUpsert(b);
+  catalog.Apply(Upsert(first));
+  EXPECT_EQ(catalog.families(), FamilySet::Default());
+  catalog.Apply(Upsert(second));
+  EXPECT_EQ(catalog.families(), FamilySet::All());
+  b.metrics.families = FamilySet::None();
+  catalog.Apply(Upsert({second.record, MakeTask(b)}));
+  EXPECT_EQ(catalog.families(), FamilySet::Default());
+  TaskDelta removal;
+  removal.removals = {first.task->id};
+  catalog.Apply(removal);
+  EXPECT_EQ(catalog.families(), FamilySet::None());
+}
+
 TEST(Catalog, KeepsOrderOverChangesAndRemovals) {
   Catalog catalog;
   TaskDelta all;

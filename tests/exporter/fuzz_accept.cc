@@ -1,10 +1,13 @@
-// Any Accept header gives one of our content types; any text becomes a label value a parser reads.
+// Any Accept header gives one of our content types; any text becomes a label value a parser reads,
+// in the text formats and in protocol buffers.
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "exporter/exposition.h"
 #include "exporter/negotiation.h"
+#include "exporter/protobuf_families.h"
 #include "exporter/text_escape.h"
 
 namespace {
@@ -22,10 +25,12 @@ bool StartsWith(std::string_view text, std::string_view prefix) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const sonde::Negotiated answer = sonde::NegotiateFormat(input);
-  const bool open = answer.format == sonde::Format::kOpenMetrics;
-  Require(StartsWith(answer.content_type, open ? "application/openmetrics-text; version="
-                                               : "text/plain; version=0.0.4; charset=utf-8"));
-  Require(answer.content_type.size() < 100);
+  constexpr std::string_view kTypes[] = {
+      "text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=",
+      "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "
+      "encoding=delimited"};
+  Require(StartsWith(answer.content_type, kTypes[static_cast<size_t>(answer.format)]));
+  Require(answer.content_type.size() < 120);
 
   std::string value;
   sonde::AppendLabelValue(&value, input);
@@ -43,5 +48,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     i += length;
   }
   Require(!escaped);
+
+  // The same value in protocol buffers: one pair, a{length, name, length, value}, unescaped.
+  std::string labels, pairs, plain;
+  sonde::AppendLabel(&labels, "a", input);
+  sonde::AppendLabelPairs(&pairs, labels);
+  sonde::AppendUtf8(&plain, input);
+  Require(pairs.size() > plain.size() && std::string_view(pairs).ends_with(plain));
+  Require(plain.size() > 100 || pairs.size() == 7 + plain.size());
   return 0;
 }

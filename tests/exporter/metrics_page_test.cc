@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/exporter/protobuf_reader.h"
 #include "tests/exporter/sample_fleet.h"
 #include "tests/support/golden.h"
 
@@ -59,6 +60,7 @@ class OneTask {
   std::string Page(FamilySet families = FamilySet::All(), WallTime now = kSampleNow) const {
     return RenderPage(catalog_.Snapshot(), Format::kText, families, now);
   }
+  std::string Protobuf() const { return RenderPage(catalog_.Snapshot(), Format::kProtobuf); }
 
  private:
   void Apply() {
@@ -193,6 +195,147 @@ TEST(MetricsPage, GroupsSwitchFamilies) {
   EXPECT_THAT(task.Page(FamilySet::None()), Not(HasSubstr("probe_")));
 }
 
+// What a task shows is its own choice, within what the page looks for.
+TEST(MetricsPage, TasksShowTheirOwnGroups) {
+  TaskSpec spec;
+  spec.metrics.families = Only(FamilyGroup::kPhases);
+  OneTask task(spec);
+  ProbeResult result = MakeResult(Outcome::kOk);
+  result.texts_hash = 5;
+  result.facts.Set(Fact::kDnsLookupTime, 0.5);
+  result.facts.Set(Fact::kCertExpiry, 1);
+  task.Run(MakeResult(Outcome::kConnectRefused));
+  task.Run(result);
+  task.SayTexts({{TextFamily::kTlsVersion, {{"version", "TLS 1.3"}}}}, result);
+  for (const Format format : {Format::kText, Format::kProtobuf}) {
+    const std::string page =
+        format == Format::kText ? task.Page() : ProtobufAsText(task.Protobuf());
+    std::set<std::string> families;
+    for (const std::string& line : Lines(page)) {
+      if (line.rfind("# TYPE ", 0) == 0) families.insert(line.substr(7, line.find(' ', 7) - 7));
+    }
+    EXPECT_EQ(families,
+              (std::set<std::string>{"health_check_results", "probe_dns_lookup_time_seconds"}));
+  }
+  EXPECT_THAT(task.Page(Only(FamilyGroup::kCore)), Not(HasSubstr("probe_")));
+}
+
+// Two tasks of one catalog with different groups: neither shows the other's.
+TEST(MetricsPage, GroupsOfOneTaskAreNotThoseOfAnother) {
+  Catalog catalog;
+  TaskDelta all;
+  const auto add = [&all](const std::string& name, FamilySet families) {
+    TaskSpec spec;
+    spec.name = name;
+    spec.metrics.families = families;
+    all.upserts.push_back(MakeUpsert(spec));
+    Record(*all.upserts.back().record, MakeResult(Outcome::kOk));
+  };
+  add("core", Only(FamilyGroup::kCore));
+  add("ratios", Only(FamilyGroup::kRatios));
+  add("none", FamilySet::None());
+  catalog.Apply(all);
+  const std::string page = RenderPage(catalog.Snapshot(), Format::kText, catalog.families());
+  const auto count = [&page](const std::string& family, const std::string& name) {
+    size_t lines = 0;
+    for (const std::string& line : Lines(page)) {
+      lines += line.rfind(family + "{", 0) == 0 && line.find("name=\"" + name) != line.npos;
+    }
+    return lines;
+  };
+  EXPECT_EQ(count("probe_success", "core"), 1u);
+  EXPECT_EQ(count("probe_success_ratio", "core"), 0u);
+  EXPECT_EQ(count("probe_success", "ratios"), 0u);
+  EXPECT_EQ(count("probe_success_ratio", "ratios"), 3u);
+  EXPECT_EQ(count("health_check_results", "none"), 2u);
+  EXPECT_EQ(count("probe_success", "none") + count("probe_success_ratio", "none"), 0u);
+}
+
+// All of the text page, sample by sample, in order.
+TEST(MetricsPage, ProtobufSaysWhatTextSays) {
+  const std::string body = RenderSample(Format::kProtobuf);
+  EXPECT_EQ(ProtobufAsText(body), RenderSample(Format::kText));
+  EXPECT_EQ(body, RenderSample(Format::kProtobuf)) << "the same bytes every time";
+  const auto families = ReadProtobuf(body);
+  ASSERT_TRUE(families);
+  std::map<std::string, unsigned> types;
+  for (const ProtobufFamily& family : *families) types[family.name] = family.type;
+  EXPECT_EQ(types["health_check_results"], 0u) << "COUNTER";
+  EXPECT_EQ(types["probe_latency_seconds"], 4u);
+  EXPECT_EQ(types["sonde_build_info"], 1u);
+}
+
+TEST(MetricsPage, NoBodyOfProtobufWithoutTasks) {
+  EXPECT_EQ(RenderPage({}, Format::kProtobuf), "");
+}
+
+std::vector<ProtobufMetric> Latencies(const std::string& body) {
+  std::vector<ProtobufMetric> metrics;
+  for (const ProtobufFamily& family : ReadProtobuf(body).value_or(std::vector<ProtobufFamily>())) {
+    if (family.name == "probe_latency_seconds") {
+      metrics.insert(metrics.end(), family.metrics.begin(), family.metrics.end());
+    }
+  }
+  return metrics;
+}
+
+TEST(MetricsPage, NativeHistogramsWhereTheyAreAskedFor) {
+  TaskSpec spec;
+  OneTask usual(spec);
+  usual.Run(MakeResult(Outcome::kOk, Milliseconds(20)));
+  ASSERT_EQ(Latencies(usual.Protobuf()).size(), 1u);
+  EXPECT_EQ(Latencies(usual.Protobuf())[0].schema, std::nullopt);
+  EXPECT_EQ(Latencies(usual.Protobuf())[0].count, 1u);
+
+  spec.metrics.families.Add(FamilyGroup::kNative);
+  OneTask both(spec);
+  for (const int64_t ms : {20, 21, 300}) both.Run(MakeResult(Outcome::kOk, Milliseconds(ms)));
+  const std::vector<ProtobufMetric> metrics = Latencies(both.Protobuf());
+  ASSERT_EQ(metrics.size(), 1u);
+  EXPECT_EQ(metrics[0].count, 3u);
+  EXPECT_EQ(metrics[0].buckets.size(), kLatencyBounds.size());
+  const std::vector<std::pair<int64_t, int64_t>> expected = {{NativeBucket(Milliseconds(20)), 2},
+                                                             {NativeBucket(Milliseconds(300)), 1}};
+  EXPECT_EQ(metrics[0].NativeBuckets(), expected);
+  EXPECT_NEAR(metrics[0].sum, 0.341, 1e-9);
+
+  spec.metrics.families = Only(FamilyGroup::kNative);
+  OneTask native(spec);
+  native.Run(MakeResult(Outcome::kConnectRefused));
+  ASSERT_EQ(Latencies(native.Protobuf()).size(), 1u);
+  EXPECT_TRUE(Latencies(native.Protobuf())[0].buckets.empty());
+  EXPECT_EQ(Latencies(native.Protobuf())[0].schema, kNativeSchema);
+  EXPECT_THAT(native.Page(), Not(HasSubstr("probe_latency_seconds"))) << "text cannot tell it";
+}
+
+// Asked for by a reload: until the next run the page says what it said before.
+TEST(MetricsPage, NativeHistogramsThatComeLate) {
+  TaskSpec spec;
+  const TaskDelta::Upsert task = MakeUpsert(spec);
+  for (int i = 0; i < 5; ++i) Record(*task.record, MakeResult(Outcome::kOk));
+  Catalog catalog;
+  const auto apply = [&] {
+    TaskDelta delta;
+    delta.upserts.push_back({task.record, MakeTask(spec)});
+    task.record->Adopt(delta.upserts[0].task);
+    catalog.Apply(delta);
+  };
+  const auto latency = [&catalog] {
+    return Latencies(RenderPage(catalog.Snapshot(), Format::kProtobuf, catalog.families())).at(0);
+  };
+  spec.metrics.families.Add(FamilyGroup::kNative);
+  apply();
+  EXPECT_EQ(latency().schema, std::nullopt);
+  EXPECT_EQ(latency().count, 5u);
+  Record(*task.record, MakeResult(Outcome::kOk));
+  EXPECT_EQ(latency().schema, kNativeSchema);
+  EXPECT_EQ(latency().count, 6u);
+  spec.metrics.families = FamilySet::Default();
+  apply();
+  EXPECT_EQ(latency().schema, std::nullopt);
+  EXPECT_EQ(latency().count, 6u);
+}
+
 TEST(MetricsPage, TextsShowWhileTheyAreOfTheLastResult) {
   OneTask task;
   ProbeResult secure = MakeResult(Outcome::kOk);
@@ -247,7 +390,7 @@ TEST(MetricsPage, HolesAreSteppedOver) {
   }
 }
 
-TEST(MetricsPage, ComesInChunksThatAreNoSurprise) {
+void ExpectChunksThatAreNoSurprise(Format format, size_t piece) {
   Catalog catalog;
   TaskDelta all;
   for (int i = 0; i < 3000; ++i) {
@@ -258,7 +401,7 @@ TEST(MetricsPage, ComesInChunksThatAreNoSurprise) {
   }
   catalog.Apply(all);
   StateCounts states{};
-  MetricsPage page(catalog.Snapshot(), FamilySet::All(), Format::kText, kSampleNow,
+  MetricsPage page(catalog.Snapshot(), FamilySet::All(), format, kSampleNow,
                    [&states](Exposition&, const StateCounts& counted) { states = counted; });
   std::string whole;
   size_t chunks = 0;
@@ -266,12 +409,17 @@ TEST(MetricsPage, ComesInChunksThatAreNoSurprise) {
     std::string chunk = "x";  // what stood there already stays
     step = page.Next(chunk);
     EXPECT_EQ(chunk[0], 'x');
-    EXPECT_LT(chunk.size(), BodySource::kBodyChunk + 8 * 1024);
+    EXPECT_LT(chunk.size(), BodySource::kBodyChunk + piece);
     whole.append(chunk, 1);
   }
-  EXPECT_GT(chunks, whole.size() / (BodySource::kBodyChunk + 8 * 1024));
-  EXPECT_EQ(whole, RenderPage(catalog.Snapshot(), Format::kText));
+  EXPECT_GT(chunks, whole.size() / (BodySource::kBodyChunk + piece));
+  EXPECT_EQ(whole, RenderPage(catalog.Snapshot(), format));
   EXPECT_EQ(states[static_cast<size_t>(TaskState::kUp)], 3000u);
+}
+
+TEST(MetricsPage, ComesInChunksThatAreNoSurprise) {
+  ExpectChunksThatAreNoSurprise(Format::kText, 8 * 1024);
+  ExpectChunksThatAreNoSurprise(Format::kProtobuf, ProtobufFamilies::kMessageBytes + 2 * 1024);
 }
 
 TEST(MetricsPage, ATaskRemovedDuringAScrapeStaysInIt) {

@@ -1,5 +1,6 @@
-// Prints the sample fleet's /metrics: `metrics_sample text` or `metrics_sample openmetrics`. For
-// the checks by foreign parsers.
+// Prints the sample fleet's /metrics: `metrics_sample text`, `openmetrics` or `protobuf`. For the
+// checks by foreign parsers.
+#include <array>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -7,12 +8,12 @@
 #include "tests/exporter/sample_fleet.h"
 
 int main(int argc, char** argv) {
-  const std::string_view format = argc == 2 ? argv[1] : "";
-  if (format != "text" && format != "openmetrics") {
-    std::fprintf(stderr, "usage: metrics_sample text|openmetrics\n");
-    return 2;
+  constexpr std::array<std::string_view, 3> kFormats = {"text", "openmetrics", "protobuf"};
+  for (size_t i = 0; argc == 2 && i < kFormats.size(); ++i) {
+    if (argv[1] != kFormats[i]) continue;
+    const std::string page = sonde::RenderSample(static_cast<sonde::Format>(i));
+    return std::fwrite(page.data(), 1, page.size(), stdout) == page.size() ? 0 : 1;
   }
-  const std::string page =
-      sonde::RenderSample(format == "text" ? sonde::Format::kText : sonde::Format::kOpenMetrics);
-  return std::fwrite(page.data(), 1, page.size(), stdout) == page.size() ? 0 : 1;
+  std::fprintf(stderr, "usage: metrics_sample text|openmetrics|protobuf\n");
+  return 2;
 }

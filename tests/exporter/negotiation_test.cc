@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::string_view kText = "text/plain; version=0.0.4; charset=utf-8";
 constexpr std::string_view kOpen1 = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+constexpr std::string_view kProtobuf =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 constexpr std::string_view kOpen0 = "application/openmetrics-text; version=0.0.1; charset=utf-8";
 
 std::string TypeFor(std::string_view accept) { return NegotiateFormat(accept).content_type; }
@@ -39,11 +41,36 @@ TEST(Negotiation, WhatPrometheus3Sends) {
             std::string(kOpen1) + "; escaping=allow-utf-8");
 }
 
-TEST(Negotiation, ProtobufFirstFallsThroughToTheNext) {
+TEST(Negotiation, WhatPrometheusSendsForNativeHistograms) {
+  const Negotiated answer = NegotiateFormat(
+      "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,"
+      "application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;"
+      "version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1");
+  EXPECT_EQ(answer.format, Format::kProtobuf);
+  EXPECT_EQ(answer.content_type, kProtobuf);
   EXPECT_EQ(TypeFor("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
-                    "encoding=delimited;q=1,application/openmetrics-text;version=0.0.1;q=0.75,"
-                    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
-            kOpen0);
+                    "encoding=delimited;escaping=underscores;q=0.6,text/plain;q=0.4"),
+            std::string(kProtobuf) + "; escaping=underscores");
+}
+
+TEST(Negotiation, ProtobufThatIsNotOursFallsThroughToTheNext) {
+  for (const std::string_view first :
+       {"application/vnd.google.protobuf",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
+        "application/vnd.google.protobuf;proto=io.prometheus.write.v2.Request;encoding=delimited",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+        "encoding=delimited;q=0",
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+        "encoding=delimited;q=0.7"}) {
+    EXPECT_EQ(TypeFor(std::string(first) + ",application/openmetrics-text;version=0.0.1;q=0.75,"
+                                           "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
+              kOpen0)
+        << first;
+  }
+  EXPECT_EQ(TypeFor("Application/Vnd.Google.Protobuf ; Encoding=\"delimited\" ; "
+                    "Proto=io.prometheus.client.MetricFamily"),
+            kProtobuf);
 }
 
 TEST(Negotiation, HigherQWinsWhateverTheOrder) {

@@ -2,15 +2,20 @@
 
     openmetrics_check.py METRICS_SAMPLE
 
-METRICS_SAMPLE prints the sample fleet as `text` or `openmetrics`. The strict OpenMetrics parser of
-python3-prometheus-client must accept the one, its text parser and promtool the other, and both
-must tell the same numbers. Exit status 77 (skipped) when the parsers are not installed.
+METRICS_SAMPLE prints the sample fleet as `text`, `openmetrics` or `protobuf`. The strict
+OpenMetrics parser of python3-prometheus-client must accept the one, its text parser and promtool
+the other, and all three must tell the same numbers. Exit status 77 (skipped) when the parsers are
+not installed.
 """
 
 import math
+import os
 import shutil
 import subprocess
 import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
+import protobuf
 
 try:
     from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
@@ -60,6 +65,20 @@ def check_types(families):
         assert types.get(name) == kind, f"{name}: {types.get(name)}, not {kind}"
 
 
+def check_protobuf(body, in_text):
+    families = protobuf.Families(body)
+    for name, kind in {"health_check_results": "counter", "probe_latency_seconds": "histogram",
+                       "sonde_build_info": "gauge", "probe_failures_total": "counter"}.items():
+        assert families.types.get(name) == kind, f"{name}: {families.types.get(name)}, not {kind}"
+    assert families.units["process_cpu_seconds_total"] == "seconds"
+    for key in in_text.keys() | families.samples.keys():
+        assert key in in_text and key in families.samples, f"only in one format: {key}"
+        assert same(in_text[key], families.samples[key]), f"differs: {key}"
+    (native,) = families.native.values()
+    assert (native.schema, native.count, native.zero) == (2, 2, 0), native
+    assert native.buckets == {-17: 2}, native  # 48.2 ms: 2^(-18/4) to 2^(-17/4) s
+
+
 def check_promtool(text):
     promtool = shutil.which("promtool")
     if promtool is None:
@@ -85,6 +104,7 @@ def main():
     for key in in_text.keys() | in_open.keys():
         assert key in in_text and key in in_open, f"only in one format: {key}"
         assert same(in_text[key], in_open[key]), f"differs: {key}"
+    check_protobuf(page("protobuf"), in_text)
     check_promtool(text)
     print(f"{len(in_text)} series agree")
 

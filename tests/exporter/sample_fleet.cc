@@ -133,6 +133,7 @@ std::shared_ptr<const Task> MakeTask(const TaskSpec& spec) {
   task->labels = spec.labels;
   task->schedule = *Schedule::Every(spec.interval);
   task->enabled = spec.enabled;
+  task->metrics = spec.metrics;
   return task;
 }
 
@@ -177,8 +178,10 @@ void FillSampleCatalog(Catalog* catalog) {
     delta.upserts.push_back(MakeUpsert(spec));
     return delta.upserts.back().record;
   };
-  const auto shop =
-      add({"shop-health", "http", "https://shop.example/health", "shop", {{"team", "web"}}});
+  TaskSpec shop_health = {
+      "shop-health", "http", "https://shop.example/health", "shop", {{"team", "web"}}};
+  shop_health.metrics = {FamilySet::All(), true};
+  const auto shop = add(shop_health);
   Record(*shop, HttpPass());
   Record(*shop, MakeResult(Outcome::kValidationStatus));
   Record(*shop, MakeResult(Outcome::kProberLate));

@@ -28,6 +28,7 @@ struct TaskSpec {
   std::vector<std::pair<std::string, std::string>> labels = {};
   Duration interval = Seconds(15);
   bool enabled = true;
+  TaskMetrics metrics = {};
 };
 std::shared_ptr<const Task> MakeTask(const TaskSpec& spec);
 TaskDelta::Upsert MakeUpsert(const TaskSpec& spec);

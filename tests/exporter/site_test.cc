@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "exporter/landing_page.h"
+#include "tests/exporter/protobuf_reader.h"
 #include "tests/exporter/sample_fleet.h"
 
 namespace sonde {
@@ -135,9 +136,29 @@ TEST_F(SiteTest, AScrapeTakesTheWordsThatWait) {
   EXPECT_THAT(Body(response), HasSubstr("version=\"TLS 1.3\"} 1\n"));
 }
 
-TEST_F(SiteTest, FamiliesMayChange) {
+TEST_F(SiteTest, ProtobufIsNegotiatedAndWhole) {
   FillSampleCatalog(&catalog_);
-  site_->set_families(FamilySet::None());
+  HttpResponse text = Get("/metrics");
+  HttpResponse response =
+      Get("/metrics", {{"Accept",
+                        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+                        "encoding=delimited,text/plain;q=0.5"}});
+  EXPECT_EQ(response.content_type,
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "
+            "encoding=delimited");
+  EXPECT_TRUE(response.compressible);
+  // What the kernel says of us moves on between the two.
+  const auto ours = [](const std::string& page) { return page.substr(0, page.find("process_")); };
+  EXPECT_EQ(ours(ProtobufAsText(Body(response))), ours(Body(text)));
+}
+
+TEST_F(SiteTest, FamiliesAreTheTasksOwn) {
+  TaskSpec spec;
+  spec.metrics.families = FamilySet::None();
+  TaskDelta delta;
+  delta.upserts.push_back(MakeUpsert(spec));
+  Record(*delta.upserts[0].record, MakeResult(Outcome::kOk));
+  catalog_.Apply(delta);
   HttpResponse response = Get("/metrics");
   const std::string body = Body(response);
   EXPECT_THAT(body, Not(HasSubstr("probe_success")));

@@ -36,6 +36,12 @@ TEST(TextEscape, LabelValues) {
   EXPECT_EQ(Label("tab\tcr\r"), "tab\tcr\r");
 }
 
+TEST(TextEscape, TextThatNeedsNoEscapes) {
+  std::string out;
+  AppendUtf8(&out, std::string_view("a\"\\\n\r<\xff\0\xc3\xa9", 10));
+  EXPECT_EQ(out, "a\"\\\n\r<\xEF\xBF\xBD\xEF\xBF\xBD\xc3\xa9");
+}
+
 TEST(TextEscape, BytesThatAreNotUtf8BecomeReplacementCharacters) {
   const std::string bad = "\xEF\xBF\xBD";
   EXPECT_EQ(Label("\xff"), bad);

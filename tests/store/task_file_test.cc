@@ -33,6 +33,12 @@ Loaded Load(std::string_view text) {
   return loaded;
 }
 
+FamilySet Groups(std::initializer_list<FamilyGroup> groups) {
+  FamilySet set;
+  for (const FamilyGroup group : groups) set.Add(group);
+  return set;
+}
+
 // The task of a file with one line per key.
 std::string OneTask(const std::string& lines) {
   return "tasks:\n- name: a\n  type: http\n  target: x:1\n" + lines;
@@ -112,9 +118,8 @@ policy: {deny: [metadata]}
   engine.body_memory = 32 << 20;
   engine.body_memory_per_probe = 1 << 20;
   EXPECT_EQ(loaded.file.engine, engine);
-  EXPECT_TRUE(loaded.file.metrics.families.Has(FamilyGroup::kCore));
-  EXPECT_TRUE(loaded.file.metrics.families.Has(FamilyGroup::kTls));
-  EXPECT_FALSE(loaded.file.metrics.families.Has(FamilyGroup::kPhases));
+  EXPECT_EQ(loaded.file.metrics.families, Groups({FamilyGroup::kCore, FamilyGroup::kTls}));
+  EXPECT_EQ(shop.metrics, (TaskMetrics{*loaded.file.metrics.families, true}));
   EXPECT_FALSE(loaded.file.policy.CheckAddress(*Address::ParseLiteral("169.254.169.254")).allowed);
 }
 
@@ -123,7 +128,7 @@ TEST(TaskFile, Defaults) {
   EXPECT_EQ(loaded.messages, "");
   EXPECT_TRUE(loaded.file.tasks.empty());
   EXPECT_EQ(loaded.file.engine, EngineSettings{});
-  EXPECT_EQ(loaded.file.metrics.families, FamilySet::All());
+  EXPECT_EQ(loaded.file.metrics, MetricsSettings{});
   EXPECT_TRUE(loaded.file.policy.empty());
   EXPECT_EQ(Load("---\n").messages, "");
   EXPECT_EQ(Load("modules: {}\ntasks:\nengine:\nmetrics:\npolicy:\n").messages, "");
@@ -166,7 +171,10 @@ TEST(TaskFile, TopLevel) {
        "1:38: engine.per_destination: unknown key 'max'\n"},
       {"metrics: {families: [core, phase]}\n",
        "1:28: metrics.families: there is no group of families 'phase' (did you mean 'phases'?); "
-       "there are core, phases, histogram, ratios and tls\n"},
+       "there are core, phases, histogram, ratios, tls and native\n"},
+      {"metrics: {families: core, recent: 60}\n",
+       "1:21: metrics.families: must be a list, not 'core'\n"
+       "1:35: metrics.recent: must be true or false, not '60'\n"},
       {"policy: {allow: ['10.0.0.0/40']}\n",
        "1:18: policy.allow[0]: must be a network (10.0.0.0/8), a name (*.internal), a port (:25, "
        ":8000-8999), a scheme (scheme:http) or one of loopback, link-local, private, metadata; not "
@@ -192,6 +200,12 @@ TEST(TaskFile, Modules) {
        "1:29: modules.a: unknown key 'htp' (did you mean 'http'?)\n"},
       {"modules: {a: {prober: http, http: {txt: 1}}}\n",
        "1:36: modules.a.http: unknown key 'txt' (did you mean 'text'?)\n"},
+      {"modules: {a: {prober: http, metrics: {families: [cores], of: 1}}}\n",
+       "1:50: modules.a.metrics.families: there is no group of families 'cores' (did you mean "
+       "'core'?); there are core, phases, histogram, ratios, tls and native\n"
+       "1:58: modules.a.metrics: unknown key 'of'\n"},
+      {"modules: {a: {prober: http, metrics: [core]}}\n",
+       "1:38: modules.a.metrics: must be a mapping, not a list\n"},
       // Blocks of other probers are checked as well.
       {"modules: {a: {prober: http, tcp: {nope: 1}}}\n",
        "1:35: modules.a.tcp: unknown key 'nope'\n"},
@@ -209,6 +223,51 @@ TEST(TaskFile, Modules) {
        "1:29: key 'a' is already given in line 1\n"},
   };
   for (const Case& c : kCases) EXPECT_EQ(Load(c.text).messages, c.messages) << c.text;
+}
+
+TEST(TaskFile, MetricsOfTheFileAndOfModules) {
+  const char* const kTasks =
+      "tasks:\n- {name: a, module: plain, target: 'x:1'}\n- {name: b, module: narrow, target: "
+      "'x:1'}\n- {name: c, module: native, target: 'x:1'}\n- {name: d, type: tcp, target: 'x:1'}\n";
+  const std::string modules =
+      "modules:\n  plain: {prober: http}\n  narrow: {prober: http, metrics: {families: [core], "
+      "recent: no}}\n  native: {prober: http, metrics: {families: [core, native]}}\n";
+  const auto metrics = [&](const std::string& line) {
+    const Loaded loaded = Load(modules + line + kTasks);
+    EXPECT_EQ(loaded.messages, "");
+    std::vector<TaskMetrics> all;
+    for (const auto& task : loaded.file.tasks) all.push_back(task->metrics);
+    all.resize(4);
+    return all;
+  };
+  const TaskMetrics narrow{Groups({FamilyGroup::kCore}), false};
+  const FamilySet native = Groups({FamilyGroup::kCore, FamilyGroup::kNative});
+  // Where nothing is said: all but native, and last results because there are few tasks.
+  const TaskMetrics usual{FamilySet::Default(), true};
+  EXPECT_FALSE(usual.families.Has(FamilyGroup::kNative));
+  EXPECT_EQ(metrics(""), (std::vector<TaskMetrics>{usual, narrow, {native, true}, usual}));
+  // A module's word stands in place of the file's, key by key.
+  const TaskMetrics ratios{Groups({FamilyGroup::kRatios}), false};
+  EXPECT_EQ(metrics("metrics: {families: [ratios], recent: false}\n"),
+            (std::vector<TaskMetrics>{ratios, narrow, {native, false}, ratios}));
+  const TaskMetrics none{FamilySet::None(), true};
+  EXPECT_EQ(metrics("metrics: {families: []}\n")[3], none);
+  EXPECT_EQ(metrics("metrics:\n")[3], usual);
+}
+
+TEST(TaskFile, ManyTasksKeepTheirLastResultsWhenToldTo) {
+  const auto load = [](size_t tasks, const std::string& metrics) {
+    std::string text = metrics + "tasks:\n";
+    for (size_t i = 0; i < tasks; ++i) {
+      text += "- {name: t" + std::to_string(i) + ", type: tcp, target: 'x:1'}\n";
+    }
+    const Loaded loaded = Load(text);
+    EXPECT_EQ(loaded.messages, "");
+    return loaded.file.tasks.back()->metrics.recent;
+  };
+  EXPECT_TRUE(load(TaskFile::kRecentTasks, ""));
+  EXPECT_FALSE(load(TaskFile::kRecentTasks + 1, ""));
+  EXPECT_TRUE(load(TaskFile::kRecentTasks + 1, "metrics: {recent: true}\n"));
 }
 
 TEST(TaskFile, UnusableModules) {
@@ -442,6 +501,11 @@ TEST(TaskFile, TheVersionChangesWithWhatMatters) {
   const std::string module = "modules: {m: {prober: http, http: {text: ";
   EXPECT_TRUE(versions.insert(Version("  module: m\n", module + "a}}}\n")).second);
   EXPECT_TRUE(versions.insert(Version("  module: m\n", module + "b}}}\n")).second);
+  EXPECT_TRUE(
+      versions.insert(Version("  module: m\n", module + "b}, metrics: {recent: no}}}\n")).second);
+  EXPECT_TRUE(versions.insert(Version("", "metrics: {families: [core]}\n")).second);
+  EXPECT_TRUE(versions.insert(Version("", "metrics: {recent: false}\n")).second);
+  EXPECT_EQ(Version("", "metrics: {recent: true}\n"), base);
 }
 
 TEST(TaskFile, MergesServeAsTemplates) {

@@ -53,6 +53,42 @@ TEST(ConfigurationTest, ATaskOfAnotherTypeStartsAnew) {
   EXPECT_TRUE(delta.removals.empty());  // an id stands in a delta once
 }
 
+// Last results and native histograms come and go with the file; what was counted stays.
+TEST(ConfigurationTest, WhatIsKeptOfATaskChangesWithoutLosingItsCounts) {
+  Configuration configuration;
+  const auto load = [&](const std::string& metrics) {
+    return configuration.Replace(Tasks("metrics: {" + metrics + "}\ntasks:\n" +
+                                       Line("a", "type: tcp, target: \"127.0.0.1:1\"")));
+  };
+  const TaskDelta first = load("recent: false");
+  Tally& tally = first.upserts.at(0).record->tally;
+  const auto run = [&tally] {
+    ProbeResult result;
+    result.outcome = Outcome::kOk;
+    result.duration = Milliseconds(3);
+    result.latency_recorded = true;
+    tally.Record(result, WallTime{1'790'000'000'000'000'000});
+    std::vector<RecentRun> recent;
+    tally.Recent(&recent);
+    return recent.size();
+  };
+  EXPECT_EQ(run(), 0u);
+  TaskDelta delta = load("recent: true, families: [core, native]");
+  ASSERT_EQ(delta.upserts.size(), 1u);
+  EXPECT_EQ(delta.upserts[0].record, first.upserts[0].record);
+  EXPECT_TRUE(delta.upserts[0].task->metrics.recent);
+  EXPECT_EQ(run(), 1u);
+  NativeCounts native;
+  ASSERT_TRUE(tally.Native(&native));
+  EXPECT_EQ(native.count, 2u);
+  delta = load("recent: false");
+  EXPECT_FALSE(delta.upserts.at(0).task->metrics.recent);
+  EXPECT_EQ(run(), 2u) << "kept, though not shown";
+  delta = load("recent: false");
+  EXPECT_TRUE(delta.upserts.empty());
+  EXPECT_EQ(tally.counts().success, 3u);
+}
+
 TEST(ConfigurationTest, ABadFileIsToldWithEveryPlace) {
   const auto missing = LoadFile("/nonexistent/sonde.yml", nullptr);
   ASSERT_FALSE(missing.ok());

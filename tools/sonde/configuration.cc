@@ -35,8 +35,11 @@ TaskDelta Configuration::Replace(const std::vector<std::shared_ptr<const Task>>&
     // A task of another type is another task, its counters start anew.
     const bool fresh = record == nullptr || record->task->prober != task->prober;
     if (!fresh && record->task->version == task->version) continue;
-    if (fresh) record = std::make_shared<TaskRecord>(task);
-    record->task = task;
+    if (fresh) {
+      record = std::make_shared<TaskRecord>(task);
+    } else {
+      record->Adopt(task);
+    }
     delta.upserts.push_back({record, task});
   }
   for (auto it = records_.begin(); it != records_.end();) {

@@ -184,7 +184,6 @@ void Service::Take(LoadedFile loaded) {
   engine_->SetLimits(Settings(file));
   SetBodyMemory(file.engine);
   engine_->SetPolicy(std::make_shared<ProbePolicy>(std::move(file.policy)));
-  site_->set_families(file.metrics.families);
   TaskDelta delta = configuration_.Replace(file.tasks);
   log_->Log(LogLevel::kInfo, "configuration loaded",
             {{"file", options_.config_file},
