@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/contract/engine_stats.h"
 #include "exporter/metrics_page.h"
 #include "exporter/task_state.h"
 #include "exporter/text_escape.h"
@@ -54,6 +55,13 @@ td small { display: block; color: var(--soft); }
 .state::before { content: "\25CF\00A0"; }
 .up { color: var(--up); } .down { color: var(--down); }
 .unknown { color: var(--unknown); } .disabled { color: var(--disabled); }
+.runs {
+  display: inline-flex; justify-content: flex-end; align-items: flex-end; gap: 1px;
+  min-width: 239px; height: 1.2rem; vertical-align: middle;
+}
+.runs i { flex: none; width: 3px; height: 60%; background: currentColor; }
+.runs .down { height: 100%; }
+.runs .unknown { height: 30%; }
 .empty { color: var(--soft); padding: 2rem 0; }
 /* A telephone held upright shows what is down and why; type and target when it is turned. */
 @media (max-width: 40rem) {
@@ -131,7 +139,43 @@ void WriteOutcome(Html html, const CatalogEntry& entry) {
   html.Raw("</td>");
 }
 
-void WriteRow(Html html, const Standing& standing, WallTime now) {
+// The word of the state a task would be in after such a run: its colour, and its height for those
+// who tell colours badly.
+std::string_view RunClass(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kSuccess:
+      return StateName(TaskState::kUp);
+    case Verdict::kFailed:
+      return StateName(TaskState::kDown);
+    case Verdict::kInconclusive:
+      break;
+  }
+  return StateName(TaskState::kUnknown);
+}
+
+// A tick per run, oldest first: "2026-11-20 19:32:05Z connect/refused 310 us".
+void WriteRuns(Html html, const std::vector<RecentRun>& runs) {
+  html.Raw("<td>");
+  if (!runs.empty()) {
+    std::array<size_t, kVerdicts> counts{};
+    for (const RecentRun& run : runs) ++counts[static_cast<size_t>(VerdictOf(run.outcome))];
+    html.Raw("<span class=\"runs\" role=\"img\" aria-label=\"last runs:");
+    for (size_t i = 0; i < kVerdicts; ++i) {
+      html.Raw(i == 0 ? " " : ", ").Raw(std::to_string(counts[i])).Raw(" ");
+      html.Raw(VerdictName(static_cast<Verdict>(i)));
+    }
+    html.Raw("\">");
+    for (const RecentRun& run : runs) {
+      html.Raw("<i class=\"").Raw(RunClass(VerdictOf(run.outcome))).Raw("\" title=\"");
+      html.Text(UtcText(run.finished)).Raw(" ").Text(OutcomeName(run.outcome)).Raw(" ");
+      html.Text(LatencyText(run.duration)).Raw("\"></i>");
+    }
+    html.Raw("</span>");
+  }
+  html.Raw("</td>");
+}
+
+void WriteRow(Html html, const Standing& standing, WallTime now, std::vector<RecentRun>* runs) {
   const CatalogEntry& entry = *standing.entry;
   const Task& task = *entry.task;
   const Tally& tally = entry.record->tally;
@@ -149,6 +193,11 @@ void WriteRow(Html html, const Standing& standing, WallTime now) {
     const std::string at = UtcText(standing.last_run);
     html.Raw("<td class=\"number\"><time title=\"").Text(at).Raw("\">");
     html.Text(AgoText(now - standing.last_run)).Raw("</time></td>");
+  }
+  if (runs != nullptr) {
+    runs->clear();
+    if (task.metrics.recent) tally.Recent(runs);
+    WriteRuns(html, *runs);
   }
   for (size_t i = 0; i < kWindows.size(); ++i) {
     html.Cell("number", PercentText(tally.ratio(static_cast<Window>(i), now)));
@@ -183,12 +232,18 @@ void WriteTable(Html html, const std::vector<Standing>& shown, size_t total, Wal
   for (const std::string_view column : {"Duration", "Last run"}) {
     html.Raw("<th scope=\"col\" class=\"number\">").Raw(column).Raw("</th>");
   }
+  // Where nobody keeps last runs there is no column for them.
+  const bool recent = std::any_of(shown.begin(), shown.end(), [](const Standing& standing) {
+    return standing.entry->task->metrics.recent;
+  });
+  if (recent) html.Raw("<th scope=\"col\">Last runs</th>");
   for (const WindowInfo& window : kWindows) {
     html.Raw("<th scope=\"col\" class=\"number\" title=\"Success ratio over ");
     html.Raw(window.name).Raw("\">").Raw(window.name).Raw("</th>");
   }
   html.Raw("</tr></thead>\n<tbody>\n");
-  for (const Standing& standing : shown) WriteRow(html, standing, now);
+  std::vector<RecentRun> runs;
+  for (const Standing& standing : shown) WriteRow(html, standing, now, recent ? &runs : nullptr);
   html.Raw("</tbody>\n</table></div>\n");
 }
 

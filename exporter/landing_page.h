@@ -1,5 +1,6 @@
-// The plain page at `/`: how the fleet stands, what fails, what ran last. No script, no frame, no
-// picture; everything a target or a user wrote is escaped. Bounded at any number of tasks.
+// The plain page at `/`: how the fleet stands, what fails, what ran last, and the last runs of
+// tasks that keep them. No script, no frame, no picture; everything a target or a user wrote is
+// escaped. Bounded at any number of tasks.
 #pragma once
 
 #include <string>
@@ -13,8 +14,9 @@ namespace sonde {
 
 inline constexpr size_t kLandingRows = 100;
 
-// Failing tasks first, then by the last run, newest first; kLandingRows of them at most. Looks at
-// every task once (about 10 ms for 50,000): keep the answer for a second (Site does).
+// Failing tasks first, then by the last run, newest first; kLandingRows of them at most, each with
+// up to 60 last runs (about 80 bytes each; alike enough to be packed to a tenth). Looks at every
+// task once (about 10 ms for 50,000): keep the answer for a second (Site does).
 std::string RenderLandingPage(const SampleSnapshot& tasks, WallTime now, const BuildInfo& build);
 
 // What the page's /style.css is. Follows the reader's dark mode.

@@ -53,6 +53,63 @@ TEST(LandingPage, SaysWhatEachTaskDoes) {
   }
 }
 
+TaskSpec WithRecent(const std::string& name) {
+  TaskSpec spec;
+  spec.name = name;
+  spec.metrics.recent = true;
+  return spec;
+}
+
+TEST(LandingPage, LastRunsAreTicksThatSayMore) {
+  const TaskDelta::Upsert task = MakeUpsert(WithRecent("a"));
+  const WallTime began = kSampleNow - Minutes(10);
+  for (int i = 0; i < 100; ++i) {
+    const Outcome outcome = i == 98   ? Outcome::kConnectRefused
+                            : i == 99 ? Outcome::kProberLate
+                                      : Outcome::kOk;
+    Record(*task.record, MakeResult(outcome, Microseconds(310), began + Seconds(i)));
+  }
+  Catalog catalog;
+  TaskDelta delta;
+  delta.upserts.push_back(task);
+  catalog.Apply(delta);
+  const std::string page = RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild);
+  EXPECT_THAT(page, HasSubstr("<th scope=\"col\">Last runs</th>"));
+  EXPECT_EQ(Count(page, "<i class=\""), ResultRing::kRuns);
+  EXPECT_EQ(Count(page, "<i class=\"up\""), 58u);
+  EXPECT_THAT(page, HasSubstr("role=\"img\" aria-label=\"last runs: 58 success, 1 failed, "
+                              "1 inconclusive\">"));
+  EXPECT_THAT(page, HasSubstr("<i class=\"down\" title=\"2026-11-20 16:40:58Z connect/refused 310 "
+                              "us\"></i><i class=\"unknown\" title=\"2026-11-20 16:40:59Z "
+                              "prober/late 310 us\"></i></span>"));
+}
+
+// A ring that is there but not asked for any more is not shown, nor is a column without one.
+TEST(LandingPage, LastRunsOfTasksThatKeepThem) {
+  TaskDelta delta;
+  delta.upserts = {MakeUpsert(WithRecent("a")), MakeUpsert(WithRecent("b"))};
+  for (const TaskDelta::Upsert& task : delta.upserts) {
+    Record(*task.record, MakeResult(Outcome::kOk));
+  }
+  Catalog catalog;
+  catalog.Apply(delta);
+  const auto runs = [&catalog] {
+    return Count(RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild), "class=\"runs\"");
+  };
+  EXPECT_EQ(runs(), 2u);
+  for (TaskDelta::Upsert& task : delta.upserts) {
+    TaskSpec without;
+    without.name = task.task->name;
+    task.task = MakeTask(without);
+    TaskDelta one;
+    one.upserts = {task};
+    catalog.Apply(one);
+    EXPECT_EQ(runs(), task.task->name == "a" ? 1u : 0u);
+  }
+  EXPECT_THAT(RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild),
+              Not(HasSubstr("Last runs")));
+}
+
 TEST(LandingPage, FailingTasksStandFirst) {
   const std::string page = SamplePage();
   EXPECT_LT(page.find("db.example:5432"), page.find("shop-health"));
@@ -102,6 +159,23 @@ TEST(LandingPage, StaysSmallWithManyTasks) {
   EXPECT_THAT(page, HasSubstr(">task-4999<"));
   EXPECT_THAT(page, Not(HasSubstr(">task-4000<")));
   EXPECT_LT(page.find(">task-4321<"), page.find(">task-4999<"));
+}
+
+// The longest ticks there are, in every row.
+TEST(LandingPage, StaysBoundedWithManyLastRuns) {
+  Catalog catalog;
+  TaskDelta all;
+  for (int i = 0; i < 200; ++i) {
+    all.upserts.push_back(MakeUpsert(WithRecent("task-" + std::to_string(i))));
+    for (int run = 0; run < 70; ++run) {
+      Record(*all.upserts.back().record,
+             MakeResult(Outcome::kConnectNetworkUnreachable, Microseconds(999'940)));
+    }
+  }
+  catalog.Apply(all);
+  const std::string page = RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild);
+  EXPECT_EQ(Count(page, "<i class=\"down\""), kLandingRows * ResultRing::kRuns);
+  EXPECT_LT(page.size(), 700'000u);
 }
 
 TEST(LandingPage, WithoutTasksSaysSo) {
