@@ -1,8 +1,10 @@
 // Exposition: lines, and whole pages. Only ratios within one run mean anything on a shared machine:
 // compare each figure with Lines/memcpy. ns_per_line is in nanoseconds, whatever unit is printed.
-//   Lines/*        1,000,000 lines of a gauge with 4 labels
-//   Page/50000     /metrics of 50,000 tasks (http-like facts, all families)
-//   Core/1000000   /metrics of 1,000,000 tasks, families: [core]
+//   Lines/*            1,000,000 lines of a gauge with 4 labels
+//   Page/50000         /metrics of 50,000 tasks (http-like facts, all families)
+//   Page/protobuf*     the same in protocol buffers, without and with native histograms; for a line
+//                      counts what text says in one
+//   Core/1000000       /metrics of 1,000,000 tasks, families: [core]
 #include <benchmark/benchmark.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
@@ -46,12 +48,13 @@ const std::vector<std::string>& AllLabels() {
 
 // Writes all lines in chunks that are reused, as a streamed answer does.
 template <typename Take>
-size_t WriteLines(Take&& take) {
+size_t WriteLines(Take&& take, Format format = Format::kText) {
   const std::string head = LineHead("probe_duration_seconds");
   const std::vector<std::string>& labels = AllLabels();
   std::string chunk;
   chunk.reserve(kChunk + 1024);
-  Exposition out(Format::kText, &chunk);
+  Exposition out(format, &chunk);
+  out.Begin({"probe_duration_seconds", MetricType::kGauge, "Wall time of the whole probe"});
   size_t bytes = 0;
   for (size_t i = 0; i < kLines; ++i) {
     out.Line(head, labels[i], Value(i));
@@ -61,6 +64,7 @@ size_t WriteLines(Take&& take) {
       chunk.clear();
     }
   }
+  out.End();
   take(chunk);
   return bytes + chunk.size();
 }
@@ -80,6 +84,16 @@ void LinesOurs(benchmark::State& state) {
   Report(state, bytes, kLines);
 }
 BENCHMARK(LinesOurs)->Name("Lines/ours")->Unit(benchmark::kMillisecond);
+
+void LinesProtobuf(benchmark::State& state) {
+  size_t bytes = 0;
+  for (auto _ : state) {
+    bytes = WriteLines([](const std::string& chunk) { benchmark::DoNotOptimize(chunk.data()); },
+                       Format::kProtobuf);
+  }
+  Report(state, bytes, kLines);
+}
+BENCHMARK(LinesProtobuf)->Name("Lines/protobuf")->Unit(benchmark::kMillisecond);
 
 void LinesMemcpy(benchmark::State& state) {
   std::string text;
@@ -129,6 +143,7 @@ Catalog& Fleet(size_t count) {
     TaskSpec spec;
     spec.name = "shop-health-" + std::to_string(i);
     spec.target = "https://shop-" + std::to_string(i) + ".example/health";
+    spec.metrics.families = FamilySet::All();
     delta.upserts.push_back(MakeUpsert(spec));
     ProbeResult result =
         MakeResult(Outcome::kOk, Microseconds(static_cast<int64_t>(800 + i % 9000)));
@@ -148,7 +163,7 @@ Catalog& Fleet(size_t count) {
 }
 
 void Page(benchmark::State& state, FamilySet families,
-          size_t sample_bytes = MetricsPage::kSampleBytes) {
+          size_t sample_bytes = MetricsPage::kSampleBytes, Format format = Format::kText) {
   const SampleSnapshot tasks = Fleet(static_cast<size_t>(state.range(0))).Snapshot();
   const std::string once = RenderPage(tasks, Format::kText, families);
   const auto lines = static_cast<size_t>(std::count(once.begin(), once.end(), '\n'));
@@ -156,7 +171,7 @@ void Page(benchmark::State& state, FamilySet families,
   const uint64_t before = ReadProcess().resident_bytes;
   uint64_t most = before;
   for (auto _ : state) {
-    MetricsPage page(tasks, families, Format::kText, kSampleNow, nullptr, sample_bytes);
+    MetricsPage page(tasks, families, format, kSampleNow, nullptr, sample_bytes);
     bytes = calls = 0;
     std::string chunk;
     uint64_t resident = 0;
@@ -183,10 +198,18 @@ FamilySet Core() {
   return set;
 }
 void PageAll(benchmark::State& state) { Page(state, FamilySet::All()); }
+void PageProtobuf(benchmark::State& state) {
+  Page(state, FamilySet::Default(), MetricsPage::kSampleBytes, Format::kProtobuf);
+}
+void PageNative(benchmark::State& state) {
+  Page(state, FamilySet::All(), MetricsPage::kSampleBytes, Format::kProtobuf);
+}
 void PageCore(benchmark::State& state) { Page(state, Core()); }
 void PageCoreSmall(benchmark::State& state) { Page(state, Core(), 0); }
 void PageCoreAtOnce(benchmark::State& state) { Page(state, Core(), size_t{1} << 40); }
 BENCHMARK(PageAll)->Name("Page")->Arg(50'000)->Unit(benchmark::kMillisecond);
+BENCHMARK(PageProtobuf)->Name("Page/protobuf")->Arg(50'000)->Unit(benchmark::kMillisecond);
+BENCHMARK(PageNative)->Name("Page/protobuf_native")->Arg(50'000)->Unit(benchmark::kMillisecond);
 BENCHMARK(PageCore)->Name("Core")->Arg(50'000)->Unit(benchmark::kMillisecond);
 BENCHMARK(PageCore)->Name("Core")->Arg(1'000'000)->Unit(benchmark::kMillisecond)->Iterations(2);
 BENCHMARK(PageCoreSmall)

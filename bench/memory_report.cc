@@ -54,8 +54,10 @@ TaskFile Load(const std::string& text) {
 // ---- idle ---------------------------------------------------------------------------------------
 
 // As people write them: a third of the tasks carries labels, all have an application.
-std::string Fleet(size_t tasks) {
-  std::string text = "modules:\n  api: {prober: http, http: {valid_status_codes: [200]}}\ntasks:\n";
+std::string Fleet(size_t tasks, const std::string& metrics) {
+  std::string text =
+      "metrics: {" + metrics +
+      "}\nmodules:\n  api: {prober: http, http: {valid_status_codes: [200]}}\ntasks:\n";
   for (size_t i = 0; i < tasks; ++i) {
     const std::string n = std::to_string(i);
     if (i % 2 == 0) {
@@ -79,7 +81,7 @@ void ReportIdle(size_t tasks) {
   const size_t before = Taken();
   TaskFile file;
   {
-    const std::string text = Fleet(tasks);
+    const std::string text = Fleet(tasks, "recent: false");
     file = Load(text);
   }
   const size_t loaded = Taken();
@@ -106,6 +108,24 @@ void ReportIdle(size_t tasks) {
   Row("together", per_task(before + delta_bytes, applied));
   Row("engine and tally alone",
       per_task(loaded + delta_bytes, replaced) + per_task(empty, applied));
+}
+
+// What malloc hands out for a tally's optional parts: they come with the records.
+void ReportOptionalParts(size_t tasks) {
+  const auto records = [tasks](const std::string& metrics) {
+    const TaskFile file = Load(Fleet(tasks, metrics));
+    const size_t before = Taken();
+    Configuration configuration;
+    const TaskDelta delta = configuration.Replace(file.tasks);
+    return static_cast<double>(Taken() - before) / static_cast<double>(tasks);
+  };
+  std::printf("\nOptional parts of a tally (bytes a task that has them)\n");
+  const double without = records("recent: false");
+  Row("ring of last results (recent: true)", records("recent: true") - without);
+  Row("  of that the ring itself", sizeof(ResultRing));
+  Row("native histogram (families: [..., native])",
+      records("recent: false, families: [native]") - without);
+  Row("  of that the histogram itself", sizeof(NativeHistogram));
 }
 
 // ---- in flight ----------------------------------------------------------------------------------
@@ -213,5 +233,6 @@ int main(int argc, char** argv) {
   };
   mallopt(M_ARENA_MAX, 1);
   sonde::ReportIdle(number(1, 100'000));
+  sonde::ReportOptionalParts(number(1, 100'000));
   return sonde::ReportFlights(number(2, 2'000)) ? 0 : 1;
 }

@@ -26,9 +26,17 @@ ProbeResult Passed(Duration duration) {
   return result;
 }
 
-void TallyRecord(benchmark::State& state) {
+struct Parts {
+  bool recent, native;
+};
+
+void TallyRecord(benchmark::State& state, Parts parts) {
   const uint64_t before = ProcessAllocations().bytes;
   const auto tallies = std::make_unique<Tally[]>(kTasks);
+  for (size_t i = 0; i < kTasks; ++i) {
+    if (parts.recent) tallies[i].ProvideRecent();
+    if (parts.native) tallies[i].ProvideNative();
+  }
   const uint64_t bytes = ProcessAllocations().bytes - before;
   std::mt19937_64 random(1);
   int64_t runs = 0;
@@ -40,7 +48,38 @@ void TallyRecord(benchmark::State& state) {
   state.SetItemsProcessed(runs);
   state.counters["bytes_per_task"] = static_cast<double>(bytes) / kTasks;
 }
-BENCHMARK(TallyRecord);
+BENCHMARK_CAPTURE(TallyRecord, plain, Parts{false, false});
+BENCHMARK_CAPTURE(TallyRecord, recent, Parts{true, false});
+BENCHMARK_CAPTURE(TallyRecord, native, Parts{false, true});
+BENCHMARK_CAPTURE(TallyRecord, both, Parts{true, true});
+
+// One histogram and one ring that stay in the cache: what the counting itself takes.
+std::vector<Duration> Latencies() {
+  std::mt19937_64 random(1);
+  std::lognormal_distribution<double> latency(16, 2);  // about 9 ms
+  std::vector<Duration> all(4096);
+  for (Duration& one : all) one.ns = static_cast<int64_t>(latency(random));
+  return all;
+}
+
+void NativeCount(benchmark::State& state) {
+  const std::vector<Duration> latencies = Latencies();
+  NativeHistogram histogram;
+  size_t i = 0;
+  for (auto _ : state) histogram.Count(latencies[i++ % latencies.size()]);
+}
+BENCHMARK(NativeCount);
+
+void RingAdd(benchmark::State& state) {
+  const std::vector<Duration> latencies = Latencies();
+  ResultRing ring;
+  size_t i = 0;
+  for (auto _ : state) {
+    const Duration latency = latencies[i++ % latencies.size()];
+    ring.Add({kStart + latency, Outcome::kOk, latency});
+  }
+}
+BENCHMARK(RingAdd);
 
 // Everything a scrape reads of a task.
 void TallyReadAll(benchmark::State& state) {
