@@ -129,7 +129,7 @@ class Dialogue {
   uint64_t received_ = 0;   // by the peer, in all
   Buffer said_;
   std::vector<std::pair<std::string_view, std::string>> labels_;
-  std::array<char, 100> last_;
+  std::array<char, 96> last_;
 };
 
 // Bytes as people can read them, for details: "550 no\r\n", "\x00\x01".

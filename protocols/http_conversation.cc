@@ -102,7 +102,7 @@ void HttpConversation::RenderFirst() {
   HttpHop hop;
   hop.method = module_.method;
   hop.url = hop.credentials = &target_.url;
-  hop.host = HostHeaderOf(module_, target_.url);
+  hop.host = HostHeaderOf(module_, target_);
   HttpRequestError error;
   if (RenderHttpRequest(module_, hop, context_.files, &MakeDetour().NextRequest(), &error)) return;
   Find(Outcome::kProberConfig, {error.text});

@@ -67,6 +67,7 @@ class ModuleReader {
     ReadVersions();
     ReadRules();
     in_.Finish();
+    module_.has_credentials = ShowsSecrets();
     module_.names_files = !module_.body_file.empty() || !module_.username.file.empty() ||
                           !module_.password.file.empty() || !module_.credentials.file.empty() ||
                           std::any_of(module_.extra_headers.begin(), module_.extra_headers.end(),
@@ -74,11 +75,20 @@ class ModuleReader {
   }
 
  private:
+  bool ShowsSecrets() const {
+    return module_.auth != HttpModule::Auth::kNone ||
+           module_.FindHeader("authorization") != nullptr ||
+           module_.FindHeader("cookie") != nullptr ||
+           std::any_of(module_.extra_headers.begin(), module_.extra_headers.end(),
+                       [](const HttpExtraHeader& header) { return header.secret; });
+  }
+
   // A key of blackbox_exporter's that does not work yet: the file loads, the probe is refused.
   void NotYet(std::string_view key) {
     in_.Warn(key,
              "'" + std::string(key) + "' is not supported yet: probes of this module are refused");
     Refuse("'" + std::string(key) + "' is not supported yet", true);
+    if (module_.unsupported.empty()) module_.unsupported = std::string(key);
   }
 
   void Refuse(std::string text, bool before_resolving) {
@@ -124,7 +134,7 @@ class ModuleReader {
   }
 
   void SetHost(const std::string& value) {
-    if (value.find_first_of(" \t/\\?#@") != std::string::npos) {
+    if (!IsHostHeader(value)) {
       in_.Error("headers", "Host " + Quote(value) + " is not a host");
     } else {
       module_.host = value;
@@ -161,7 +171,10 @@ class ModuleReader {
                         (ref_key.empty() ? "" : ", " + std::string(ref_key)) +
                         " must be configured");
     } else if (!ref.empty()) {
-      in.Error(ref_key, std::string(ref_key) + " cannot be used: there is no secret manager");
+      in.Warn(ref_key,
+              std::string(ref_key) +
+                  " cannot be used: there is no secret manager, probes of this module fail");
+      Refuse(std::string(ref_key) + ": there is no secret manager", false);
     }
     AddFile(out->file);
   }
@@ -397,7 +410,13 @@ class ModuleReader {
     ReadHeaderRules("fail_if_header_not_matches", &module_.header_not_matches);
     for (const std::string_view key :
          {"fail_if_body_json_matches_cel", "fail_if_body_json_not_matches_cel"}) {
-      if (in_.Has(key)) NotYet(key);
+      std::string program;
+      if (!in_.String(key, &program)) continue;
+      if (program.empty()) {
+        in_.Error(key, "\"Could not compile CEL program\" expression=\"\"");
+      } else {
+        NotYet(key);
+      }
     }
   }
 
@@ -462,6 +481,10 @@ const HttpHeader* HttpModule::FindHeader(std::string_view wanted) const {
     if (EqualsIgnoreCase(header.name, wanted)) return &header;
   }
   return nullptr;
+}
+
+bool IsHostHeader(std::string_view value) {
+  return IsHttpFieldValue(value) && value.find_first_of(" \t/\\?#@") == std::string_view::npos;
 }
 
 std::shared_ptr<HttpModule> ParseHttpModule(const ConfigNode* block, const std::string& path,

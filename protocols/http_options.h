@@ -105,6 +105,7 @@ struct HttpTarget final : TargetPlan {
   // For TLS, unless tls_config names one: the Host header's name, else the URL's.
   std::string server_name;
   std::string request;  // the whole first request; empty when the module names files
+  std::string host;     // the Host header, where who asks for the probe names it; else empty
   std::unique_ptr<const HttpExpect> expect;  // null: nothing of its own, as with most tasks
 };
 
@@ -114,5 +115,11 @@ std::shared_ptr<HttpModule> ParseHttpModule(const ConfigNode* block, const std::
 std::shared_ptr<HttpTarget> ParseHttpTarget(std::string_view target, Mark mark,
                                             const ConfigNode* expect, const HttpModule& module,
                                             const std::string& path, Diagnostics& diagnostics);
+// For a request that names the host itself; "" names none.
+std::shared_ptr<HttpTarget> ParseHttpTargetAs(std::string_view hostname, std::string_view target,
+                                              const HttpModule& module, Diagnostics& diagnostics);
+
+// A name that may stand in a Host header.
+bool IsHostHeader(std::string_view value);
 
 }  // namespace sonde

@@ -27,6 +27,26 @@ class HttpProberEntry final : public Prober {
                            diagnostics);
   }
 
+  std::string_view HostOf(const Module& module) const override {
+    return static_cast<const HttpModule&>(module).host;
+  }
+
+  std::shared_ptr<const TargetPlan> ParseTargetAs(std::string_view hostname,
+                                                  std::string_view target, const Module& module,
+                                                  Diagnostics& diagnostics) const override {
+    return ParseHttpTargetAs(hostname, target, static_cast<const HttpModule&>(module), diagnostics);
+  }
+
+  FactSet BareFacts() const override {
+    FactSet facts;
+    for (const Fact fact :
+         {Fact::kHttpContentLength, Fact::kHttpBodyLength, Fact::kHttpRedirects, Fact::kHttpSsl,
+          Fact::kHttpStatusCode, Fact::kHttpVersion, Fact::kFailedRegex}) {
+      facts.Set(fact, 0);
+    }
+    return facts;
+  }
+
   Conversation* Make(void* place, const Task& task,
                      const ConversationContext& context) const override {
     return new (place) HttpConversation(task, context);

@@ -27,7 +27,10 @@ Step HttpConversation::Redirect(std::string_view location, Instant at) {
   }
   bool absolute = false;
   absl::StatusOr<Url> next = CurrentUrl().Resolve(location, &absolute);
-  if (!next.ok()) { return BadRedirect(std::string(next.status().message()), at); }
+  if (!next.ok()) {
+    --redirects_;  // it leads nowhere and is none
+    return BadRedirect(std::string(next.status().message()), at);
+  }
   return Follow(*std::move(next), absolute, at);
 }
 
@@ -40,10 +43,10 @@ Step HttpConversation::BadRedirect(std::string_view why, Instant at) {
 Step HttpConversation::Follow(Url next, bool absolute, Instant at) {
   Detour& detour = MakeDetour();
   const Url before = CurrentUrl();
-  const std::string first_host = LogicalHost(HostHeaderOf(module_, target_.url));
+  const std::string first_host = LogicalHost(HostHeaderOf(module_, target_));
   if (!detour.moved) {
     detour.method = module_.method;
-    detour.host = std::string(HostHeaderOf(module_, target_.url));
+    detour.host = std::string(HostHeaderOf(module_, target_));
     detour.server_name = target_.server_name;
   }
   const std::string logical = LogicalHost(detour.host);

@@ -39,8 +39,9 @@ void HttpConversation::SetPhases(ProbeResult& result, Instant end) const {
   FactSet& facts = result.facts;
   facts.Set(Fact::kHttpResolve, times_.resolve().seconds());
   if (!attempted_) return;
-  facts.Set(Fact::kHttpConnect, times_.usable_connect().seconds());
-  facts.Set(Fact::kHttpTls, times_.usable_tls().seconds());
+  const bool connected = opened_at_.stamped();  // and a request could be made
+  facts.Set(Fact::kHttpConnect, connected ? times_.usable_connect().seconds() : 0);
+  facts.Set(Fact::kHttpTls, connected ? times_.usable_tls().seconds() : 0);
   facts.Set(Fact::kHttpProcessing, processing_.seconds());
   facts.Set(Fact::kHttpTransfer, answered_ ? transfer.seconds() : 0);
 }

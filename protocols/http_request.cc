@@ -176,8 +176,9 @@ bool RenderHttpRequest(const HttpModule& module, const HttpHop& hop, const Files
   return Renderer(module, hop, files, out, error).Render();
 }
 
-std::string_view HostHeaderOf(const HttpModule& module, const Url& url) {
-  return module.host.empty() ? std::string_view(url.authority) : std::string_view(module.host);
+std::string_view HostHeaderOf(const HttpModule& module, const HttpTarget& target) {
+  if (!target.host.empty()) return target.host;
+  return module.host.empty() ? target.url.authority : module.host;
 }
 
 std::string LogicalHost(std::string_view host_header) {

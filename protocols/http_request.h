@@ -32,8 +32,8 @@ struct HttpRequestError {
 bool RenderHttpRequest(const HttpModule& module, const HttpHop& hop, const Files* files,
                        std::string* out, HttpRequestError* error);
 
-// The Host header of a first request: the module's own, else the URL's authority.
-std::string_view HostHeaderOf(const HttpModule& module, const Url& url);
+// The Host header of a first request: the target's own, else the module's, else the URL's.
+std::string_view HostHeaderOf(const HttpModule& module, const HttpTarget& target);
 
 // "Shop.Example:8443" -> "shop.example"; the name that credentials and cookies belong to.
 std::string LogicalHost(std::string_view host_header);

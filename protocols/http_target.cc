@@ -59,6 +59,21 @@ std::string_view ForeignScheme(std::string_view target) {
   return ours ? std::string_view() : scheme;
 }
 
+// What follows from where the target is and what it is called there.
+void Finish(const HttpModule& module, HttpTarget* plan) {
+  plan->destination = DestinationOf(plan->url.host, plan->url.port);
+  plan->needs_handshake = plan->url.secure();
+  const bool named = !plan->host.empty() || !module.host.empty();
+  plan->server_name = named ? LogicalHost(HostHeaderOf(module, *plan)) : plan->url.host;
+  if (module.names_files || !module.refusal.empty()) return;
+  HttpHop hop;
+  hop.method = module.method;
+  hop.url = hop.credentials = &plan->url;
+  hop.host = HostHeaderOf(module, *plan);
+  HttpRequestError unused;  // only files can be missing
+  RenderHttpRequest(module, hop, nullptr, &plan->request, &unused);
+}
+
 }  // namespace
 
 std::shared_ptr<HttpTarget> ParseHttpTarget(std::string_view target, Mark mark,
@@ -77,17 +92,22 @@ std::shared_ptr<HttpTarget> ParseHttpTarget(std::string_view target, Mark mark,
                          " is taken for a host name: only http:// and https:// are "
                          "schemes here");
   }
-  plan->destination = DestinationOf(plan->url.host, plan->url.port);
-  plan->needs_handshake = plan->url.secure();
-  plan->server_name = module.host.empty() ? plan->url.host : LogicalHost(module.host);
-  if (!module.names_files && module.refusal.empty()) {
-    HttpHop hop;
-    hop.method = module.method;
-    hop.url = hop.credentials = &plan->url;
-    hop.host = HostHeaderOf(module, plan->url);
-    HttpRequestError unused;  // only files can be missing
-    RenderHttpRequest(module, hop, nullptr, &plan->request, &unused);
+  Finish(module, plan.get());
+  return plan;
+}
+
+std::shared_ptr<HttpTarget> ParseHttpTargetAs(std::string_view hostname, std::string_view target,
+                                              const HttpModule& module, Diagnostics& diagnostics) {
+  absl::StatusOr<Url> url = Url::ParseTarget(target, true);
+  if (!url.ok()) diagnostics.Error({}, "target", std::string(url.status().message()));
+  if (!IsHostHeader(hostname)) {
+    diagnostics.Error({}, "hostname", Quote(hostname) + " is not a host");
   }
+  if (!diagnostics.ok()) return nullptr;
+  auto plan = std::make_shared<HttpTarget>();
+  plan->url = *std::move(url);
+  plan->host = std::string(hostname);
+  Finish(module, plan.get());
   return plan;
 }
 

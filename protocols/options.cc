@@ -138,8 +138,9 @@ constexpr SecretKeys kCa = {"ca", "ca_file", "ca_ref"};
 constexpr SecretKeys kCert = {"cert", "cert_file", "cert_ref"};
 constexpr SecretKeys kKey = {"key", "key_file", "key_ref"};
 
-// False when there was an error.
-bool ReadSecret(ConfigReader& in, const SecretKeys& keys, std::string* file, std::string* pem) {
+// False when there was an error. A reference is read, and makes handshakes fail.
+bool ReadSecret(ConfigReader& in, const SecretKeys& keys, std::string* file, std::string* pem,
+                std::string* fault) {
   std::string ref;
   in.String(keys.file, file);
   in.String(keys.pem, pem);
@@ -151,8 +152,9 @@ bool ReadSecret(ConfigReader& in, const SecretKeys& keys, std::string* file, std
     return false;
   }
   if (!ref.empty()) {
-    in.Error(keys.ref, name + "_ref cannot be used: there is no secret manager");
-    return false;
+    *fault = name + "_ref cannot be used: there is no secret manager";
+    in.Warn(keys.ref, *fault + ", probes of this module fail");
+    *pem = ref;  // so that it counts as there
   }
   return true;
 }
@@ -173,7 +175,9 @@ void ReadNetworkOptions(ConfigReader& in, NetworkOptions* out) {
     if (const auto source = Address::ParseLiteral(text)) {
       out->source = *source;
     } else {
-      in.Error("source_ip_address", "'" + text + "' is not an IP address");
+      in.Warn("source_ip_address",
+              "'" + text + "' is not an IP address: probes of this module fail");
+      out->bad_source = true;
     }
   }
   if (in.String("source_interface", &out->interface) && out->interface.size() > 15) {
@@ -209,9 +213,9 @@ bool ReadTlsConfig(ConfigReader& in, std::string_view key, TlsProfile* out,
   const ConfigNode* block = in.Mapping(key);
   if (!block) return false;
   ConfigReader tls(block, in.PathOf(key), in.diagnostics());
-  bool good = ReadSecret(tls, kCa, &out->ca_file, &out->ca_pem);
-  good = ReadSecret(tls, kCert, &out->cert_file, &out->cert_pem) && good;
-  good = ReadSecret(tls, kKey, &out->key_file, &out->key_pem) && good;
+  bool good = ReadSecret(tls, kCa, &out->ca_file, &out->ca_pem, &out->fault);
+  good = ReadSecret(tls, kCert, &out->cert_file, &out->cert_pem, &out->fault) && good;
+  good = ReadSecret(tls, kKey, &out->key_file, &out->key_pem, &out->fault) && good;
   const bool has_cert = !out->cert_file.empty() || !out->cert_pem.empty();
   const bool has_key = !out->key_file.empty() || !out->key_pem.empty();
   if (good && has_cert != has_key) {
@@ -228,8 +232,8 @@ bool ReadTlsConfig(ConfigReader& in, std::string_view key, TlsProfile* out,
   good = ReadTlsVersion(tls, "min_version", &out->min_version) && good;
   good = ReadTlsVersion(tls, "max_version", &out->max_version) && good;
   if (out->max_version < out->min_version) {
-    tls.Error("max_version", "max_version is below min_version");
-    good = false;
+    tls.Warn("max_version", "max_version is below min_version: probes of this module fail");
+    out->fault = "max_version is below min_version";
   }
   tls.Finish();
   for (const std::string* file : {&out->ca_file, &out->cert_file, &out->key_file}) {

@@ -18,7 +18,7 @@ namespace sonde {
 // Reads, from a protocol's block:
 //   preferred_ip_protocol: ip6 | ip4      "" and ip6 mean IPv6 first, any other text IPv4 (warned)
 //   ip_protocol_fallback: true
-//   source_ip_address: 192.0.2.1          unparsable is a load error
+//   source_ip_address: 192.0.2.1          unparsable: nothing is opened (warned)
 //   source_interface: eth1                sonde's own from here on
 //   dscp: 46                              0..63
 //   close: fin | reset
@@ -29,7 +29,8 @@ void ReadNetworkOptions(ConfigReader& in, NetworkOptions* out);
 // Reads the block `key` (usually "tls_config"). Files it names are appended to `files`. Returns
 // true when the block was there and good; false also when it was absent, which is no error.
 // Errors: more than one of a file/inline/ref triple, certificate without key or the other way
-// round, any *_ref (there is no secret manager), unknown versions, max_version below min_version.
+// round, unknown versions. Any *_ref (there is no secret manager) and max_version below min_version
+// are warnings: handshakes fail.
 bool ReadTlsConfig(ConfigReader& in, std::string_view key, TlsProfile* out,
                    std::vector<std::string>* files);
 

@@ -1,10 +1,12 @@
 #include "protocols/registry.h"
 
 #include <array>
+#include <vector>
 
 #include "protocols/dns_prober.h"
 #include "protocols/http_prober.h"
 #include "protocols/icmp_prober.h"
+#include "protocols/later_probers.h"
 #include "protocols/tcp_prober.h"
 
 namespace sonde {
@@ -30,6 +32,15 @@ std::span<const Prober* const> Probers() {
       &TcpProber(),
   };
   return kProbers;
+}
+
+std::span<const Prober* const> SchemaProbers() {
+  static const std::vector<const Prober*> all = [] {
+    std::vector<const Prober*> both(Probers().begin(), Probers().end());
+    both.insert(both.end(), LaterProbers().begin(), LaterProbers().end());
+    return both;
+  }();
+  return all;
 }
 
 const Prober* FindProber(std::string_view name) {

@@ -49,9 +49,15 @@ bool StatusSet::Read(ConfigReader& in, std::string_view key, StatusSet* out) {
   if (!node) return false;
   bool good = true;
   const auto one = [&](const ConfigNode& item) {
-    if (item.kind == ConfigNode::Kind::kScalar && out->Add(item.text)) return;
+    const bool scalar = item.kind == ConfigNode::Kind::kScalar;
+    const std::string text = scalar ? Quote(item.text) : "this";
+    const bool number = scalar && ParseInteger(item.text).has_value();
+    if (scalar && !(number && item.quoted) && out->Add(item.text)) return;
+    if (number && !item.quoted) {  // as in blackbox_exporter
+      in.Warn(key, text + " is a status no answer has");
+      return;
+    }
     good = false;
-    const std::string text = item.kind == ConfigNode::Kind::kScalar ? Quote(item.text) : "this";
     in.diagnostics().Error(
         item.mark, in.PathOf(key),
         text + " is not a status code (200), a class (2xx) or a range (200-299)");

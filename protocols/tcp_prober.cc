@@ -20,7 +20,8 @@ struct TcpModule : Module {
 
 struct TcpPlan : TargetPlan {
   HostPort to;
-  std::string contains;  // the short form `expect: {contains: ...}`; empty: none
+  std::string server_name;  // for TLS, where who asks for the probe names it; empty: the host
+  std::string contains;     // the short form `expect: {contains: ...}`; empty: none
 };
 
 class TcpConversation final : public Conversation {
@@ -66,6 +67,7 @@ Step TcpConversation::Start(Instant) {
   leg_.port = plan_.to.port;
   leg_.scheme = "tcp";
   leg_.tls = module_.tls ? &module_.tls_profile : nullptr;
+  leg_.server_name = plan_.server_name;
   leg_.network = &module_.network;
   return Step::Open(leg_);
 }
@@ -126,7 +128,8 @@ Step TcpConversation::StepFor(const Dialogue::Progress& progress) {
   }
   securing_ = true;
   secured_late_ = first_byte_.stamped();
-  return Step::Secure(module_.tls_profile, plan_.to.host);
+  return Step::Secure(module_.tls_profile,
+                      plan_.server_name.empty() ? plan_.to.host : plan_.server_name);
 }
 
 void TcpConversation::Report(struct Report& report, Instant at) {
@@ -216,6 +219,30 @@ class Tcp final : public Prober {
                                                 const ConfigNode* expect, const Module& module,
                                                 const std::string& path,
                                                 Diagnostics& diagnostics) const override {
+    return Parse(target, mark, expect, module, path, diagnostics);
+  }
+
+  std::shared_ptr<const TargetPlan> ParseTargetAs(std::string_view hostname,
+                                                  std::string_view target, const Module& module,
+                                                  Diagnostics& diagnostics) const override {
+    // An empty host is one that does not resolve.
+    const bool nowhere = target.starts_with(':');
+    auto plan = Parse(nowhere ? "nowhere" + std::string(target) : std::string(target), {}, nullptr,
+                      module, "", diagnostics);
+    if (plan && nowhere) plan->to.host.clear();
+    if (plan) plan->server_name = std::string(hostname);
+    return plan;
+  }
+
+  Conversation* Make(void* place, const Task& task,
+                     const ConversationContext& context) const override {
+    return new (place) TcpConversation(task, context);
+  }
+
+ private:
+  static std::shared_ptr<TcpPlan> Parse(std::string_view target, Mark mark,
+                                        const ConfigNode* expect, const Module& module,
+                                        const std::string& path, Diagnostics& diagnostics) {
     const size_t errors_before = diagnostics.errors();
     auto plan = std::make_shared<TcpPlan>();
     std::string error;
@@ -229,11 +256,6 @@ class Tcp final : public Prober {
     plan->destination = DestinationOf(plan->to.host, plan->to.port);
     plan->needs_handshake = static_cast<const TcpModule&>(module).tls;
     return diagnostics.errors() == errors_before ? plan : nullptr;
-  }
-
-  Conversation* Make(void* place, const Task& task,
-                     const ConversationContext& context) const override {
-    return new (place) TcpConversation(task, context);
   }
 };
 

@@ -144,7 +144,6 @@ absl::Status ParseAuthority(std::string_view text, Url* url) {
   }
   const size_t colon = text.find(':');
   const std::string_view host = text.substr(0, colon);
-  if (host.empty()) return Bad("no host in URL");
   if (!std::all_of(host.begin(), host.end(), HostCharacter)) {
     return Bad("invalid character in host name \"" + std::string(host) + "\"");
   }
@@ -176,7 +175,11 @@ std::string_view SchemeOf(std::string_view text) {
   return {};
 }
 
-// "//authority/path?query" with the scheme already known.
+absl::StatusOr<Url> WithHost(absl::StatusOr<Url> url) {
+  return url.ok() && url->host.empty() ? Bad("no host in URL") : url;
+}
+
+// "//authority/path?query" with the scheme already known. The host may be empty.
 absl::StatusOr<Url> ParseAfterScheme(std::string_view scheme, std::string_view rest) {
   Url url;
   url.scheme = LowerCase(scheme);
@@ -197,22 +200,24 @@ absl::StatusOr<Url> Url::Parse(std::string_view text) {
   if (absl::Status s = CheckBytes(text); !s.ok()) return s;
   const std::string_view scheme = SchemeOf(text);
   if (scheme.empty()) return Bad("missing protocol scheme");
-  return ParseAfterScheme(scheme, text.substr(scheme.size() + 1));
+  return WithHost(ParseAfterScheme(scheme, text.substr(scheme.size() + 1)));
 }
 
-absl::StatusOr<Url> Url::ParseTarget(std::string_view text) {
+absl::StatusOr<Url> Url::ParseTarget(std::string_view text, bool without_host) {
   if (absl::Status s = CheckBytes(text); !s.ok()) return s;
-  const bool complete = EqualsIgnoreCase(text.substr(0, 7), "http://") ||
-                        EqualsIgnoreCase(text.substr(0, 8), "https://");
-  if (complete) return Parse(text);
-  return ParseAfterScheme("http", "//" + std::string(text));
+  const std::string_view scheme = EqualsIgnoreCase(text.substr(0, 7), "http://")    ? "http"
+                                  : EqualsIgnoreCase(text.substr(0, 8), "https://") ? "https"
+                                                                                    : "";
+  auto url = scheme.empty() ? ParseAfterScheme("http", "//" + std::string(text))
+                            : ParseAfterScheme(scheme, text.substr(scheme.size() + 1));
+  return without_host ? url : WithHost(std::move(url));
 }
 
 absl::StatusOr<Url> Url::Resolve(std::string_view reference, bool* absolute) const {
   *absolute = true;
   if (absl::Status s = CheckBytes(reference); !s.ok()) return s;
   if (!SchemeOf(reference).empty()) return Parse(reference);
-  if (reference.substr(0, 2) == "//") return ParseAfterScheme(scheme, reference);
+  if (reference.substr(0, 2) == "//") return WithHost(ParseAfterScheme(scheme, reference));
   *absolute = false;
   Url out = *this;
   out.has_userinfo = false;

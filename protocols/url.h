@@ -29,8 +29,8 @@ struct Url {
   static absl::StatusOr<Url> Parse(std::string_view text);
 
   // A probe's target (blackbox_contract 5): without an http:// or https:// prefix, in any case,
-  // http:// is put before it.
-  static absl::StatusOr<Url> ParseTarget(std::string_view text);
+  // http:// is put before it. `without_host`: an empty host is one, that does not resolve.
+  static absl::StatusOr<Url> ParseTarget(std::string_view text, bool without_host = false);
 
   // A Location seen from this URL (RFC 3986 section 5.2). `absolute` tells whether the reference
   // named a host of its own.

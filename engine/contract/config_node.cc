@@ -57,20 +57,24 @@ const ConfigNode* ConfigNode::Find(std::string_view key) const {
 
 void Diagnostics::Error(Mark mark, std::string_view path, std::string message) {
   ++errors_;
-  if (all_.size() >= kKept) return;
-  all_.push_back({true, mark, std::string(path), std::move(message)});
+  Keep(true, mark, path, std::move(message));
 }
 
 void Diagnostics::Warn(Mark mark, std::string_view path, std::string message) {
+  Keep(false, mark, path, std::move(message));
+}
+
+void Diagnostics::Keep(bool is_error, Mark mark, std::string_view path, std::string message) {
   if (all_.size() >= kKept) return;
-  all_.push_back({false, mark, std::string(path), std::move(message)});
+  all_.push_back({is_error, mark, file_, std::string(path), std::move(message)});
 }
 
 std::string Diagnostics::ToString(std::string_view file) const {
   std::string text;
   size_t shown = 0;
   for (const Diagnostic& diagnostic : all_) {
-    if (!file.empty()) text.append(file).append(":");
+    const std::string_view where = diagnostic.file.empty() ? file : diagnostic.file;
+    if (!where.empty()) text.append(where).append(":");
     if (diagnostic.mark.line != 0) {
       text +=
           std::to_string(diagnostic.mark.line) + ":" + std::to_string(diagnostic.mark.column) + ":";

@@ -42,6 +42,7 @@ struct ConfigEntry {
 struct Diagnostic {
   bool is_error = true;  // false: a warning
   Mark mark;
+  std::string file;     // "" for the one ToString names
   std::string path;     // "tasks[3].http.headers"
   std::string message;  // "unknown key 'intervall' (did you mean 'interval'?)"
 };
@@ -50,6 +51,9 @@ class Diagnostics {
  public:
   void Error(Mark mark, std::string_view path, std::string message);
   void Warn(Mark mark, std::string_view path, std::string message);
+
+  // What is found from here on stands in this file; "" is the one ToString names.
+  void SetFile(std::string_view file) { file_ = file; }
 
   bool ok() const { return errors_ == 0; }
   size_t errors() const { return errors_; }
@@ -61,6 +65,9 @@ class Diagnostics {
   static constexpr size_t kKept = 1000;
 
  private:
+  void Keep(bool is_error, Mark mark, std::string_view path, std::string message);
+
+  std::string file_;
   std::vector<Diagnostic> all_;
   size_t errors_ = 0;
 };

@@ -113,6 +113,7 @@ struct NetworkOptions {
   Close close = Close::kFin;          // FIN by default, RST when the module asks
   int dscp = -1;                      // -1: leave as it is
   Address source;                     // family kNone: the kernel chooses; port is ignored
+  bool bad_source = false;            // a source was given that is no address: nothing is opened
   std::string interface;              // SO_BINDTODEVICE; empty: any
   std::vector<Address> name_servers;  // empty: the system's
   bool resolver_cache = true;

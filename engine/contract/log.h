@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -16,8 +17,10 @@ class Logger {
  public:
   virtual ~Logger() = default;
   virtual bool Enabled(LogLevel level) const = 0;
-  virtual void Log(LogLevel level, std::string_view message,
-                   std::initializer_list<LogField> fields = {}) = 0;
+  virtual void Log(LogLevel level, std::string_view message, std::span<const LogField> fields) = 0;
+  void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {}) {
+    Log(level, message, std::span<const LogField>(fields.begin(), fields.size()));
+  }
 };
 
 }  // namespace sonde

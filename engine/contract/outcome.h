@@ -103,6 +103,7 @@ enum class Verdict : uint8_t { kSuccess, kFailed, kInconclusive };
     "a rule on the additional records is not met")                                                \
   X(ValidationTruncated, Validation, "truncated", Target, "the answer was cut short")             \
   X(ValidationLoss, Validation, "loss", Target, "more packets were lost than allowed")            \
+  X(ValidationTarget, Validation, "target", Target, "the target cannot be taken apart")           \
   X(ProberLate, Prober, "late", Prober, "the prober itself stood still during the run")           \
   X(ProberPorts, Prober, "ports", Prober, "the prober had no local port left")                    \
   X(ProberDescriptors, Prober, "descriptors", Prober, "the prober had no descriptor left")        \

@@ -189,6 +189,12 @@ ProbePolicy ProbePolicy::Parse(const ConfigNode* block, const std::string& path,
   return policy;
 }
 
+bool ProbePolicy::names_targets() const {
+  return std::any_of(rules_.begin(), rules_.end(), [](const Rule& rule) {
+    return rule.allow && (rule.kind == Rule::Kind::kName || rule.kind == Rule::Kind::kAddress);
+  });
+}
+
 template <typename Match>
 ProbePolicy::Decision ProbePolicy::Judge(Rule::Kind kind, Match&& match) const {
   bool any_allow = false, allowed = false;

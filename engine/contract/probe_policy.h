@@ -37,6 +37,11 @@ class ProbePolicy {
   // After resolving.
   Decision CheckAddress(const Address& address) const;
   bool empty() const { return rules_.empty(); }
+  // True when only certain names or addresses are allowed.
+  bool names_targets() const;
+
+  // The same as a block's: for flags. False: that is no rule.
+  bool Add(std::string_view rule, bool allow) { return ParseRule(rule, allow, &rules_); }
 
  private:
   struct Rule {

@@ -10,4 +10,14 @@ uint64_t TaskIdOf(std::string_view name) {
   return id == 0 ? 1 : id;
 }
 
+std::string_view Prober::HostOf(const Module&) const { return {}; }
+
+std::shared_ptr<const TargetPlan> Prober::ParseTargetAs(std::string_view, std::string_view target,
+                                                        const Module& module,
+                                                        Diagnostics& diagnostics) const {
+  return ParseTarget(target, {}, nullptr, module, "", diagnostics);
+}
+
+FactSet Prober::BareFacts() const { return {}; }
+
 }  // namespace sonde

@@ -11,6 +11,7 @@
 #include "engine/contract/config_node.h"
 #include "engine/contract/conversation.h"
 #include "engine/contract/metrics_settings.h"
+#include "engine/contract/probe_policy.h"
 #include "engine/contract/schedule.h"
 
 namespace sonde {
@@ -28,6 +29,11 @@ struct Module {
   NetworkOptions network;
   std::vector<std::string> files;  // every path the options name, for Files::Watch
   uint64_t content_hash = 0;       // equal hash = equal options; used to tell changed tasks
+  // Where probes with these options may go, besides the process's policy. Null: anywhere.
+  std::shared_ptr<const ProbePolicy> policy;
+  // A key of blackbox_exporter's that does not work yet: no probe can be made. "" for none.
+  std::string unsupported;
+  bool has_credentials = false;  // probes show the target a secret
 };
 
 // What is the task's own after parsing: the target taken apart, cached request bytes, the short
@@ -53,7 +59,11 @@ struct Task {
   Duration timeout = Seconds(5);
   bool enabled = true;
   TaskMetrics metrics;
-  uint64_t version = 0;  // hash of everything above; equal version = same task
+  // A run on request asks the name servers themselves, and may be kept from more than the process's
+  // policy forbids.
+  bool fresh_names = false;
+  std::shared_ptr<const ProbePolicy> policy;  // null: none of its own
+  uint64_t version = 0;                       // hash of everything above; equal version = same task
 };
 
 // A protocol's entry in the registry: stateless, one constant object per protocol. Parsing runs on
@@ -63,6 +73,9 @@ class Prober {
   virtual ~Prober() = default;
 
   virtual std::string_view name() const = 0;  // "http": label value `type`
+
+  // False: its options are read and checked, and nothing can be probed with it.
+  virtual bool usable() const { return true; }
 
   // The prober's block of a module (`http: {...}`); null or absent block = all defaults. Reports
   // into `diagnostics` under `path`; returns null when there was an error.
@@ -79,6 +92,21 @@ class Prober {
                                                         const Module& module,
                                                         const std::string& path,
                                                         Diagnostics& diagnostics) const = 0;
+
+  // ---- /probe ----
+  // The Host header the module sets; "" when it sets none. Another `hostname` contradicts it.
+  virtual std::string_view HostOf(const Module& module) const;
+
+  // ParseTarget where the request names the host itself (`hostname`, blackbox_contract 2.1).
+  // Default: the name changes nothing.
+  virtual std::shared_ptr<const TargetPlan> ParseTargetAs(std::string_view hostname,
+                                                          std::string_view target,
+                                                          const Module& module,
+                                                          Diagnostics& diagnostics) const;
+
+  // What is shown of a target that could not be taken apart: the families that are always there
+  // (blackbox_contract 7).
+  virtual FactSet BareFacts() const;
 
   // Builds the conversation in `place` (kConversationBytes, max-aligned). The task outlives it.
   virtual Conversation* Make(void* place, const Task& task,

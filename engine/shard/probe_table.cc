@@ -22,6 +22,11 @@ std::string DeniedBy(std::string_view rule) {
   return "denied by '" + std::string(rule) + "' of the probe policy";
 }
 
+NetworkOptions Uncached(NetworkOptions options) {
+  options.resolver_cache = false;
+  return options;
+}
+
 }  // namespace
 
 ProbeTable::ProbeTable(unsigned shard, Network& network, Files* files, uint64_t random_seed,
@@ -72,7 +77,11 @@ void ProbeTable::Start(std::shared_ptr<const Task> task, void* owner_data, SlotR
   const ConversationContext context{buffers_, shard_, NextRandom, &random_state_, files_};
   slot.conversation = slot.task->prober->Make(slot.place, *slot.task, context);
   ArmTimer(slot);
+  const SlotRef started = slot.ref;  // `*ref` goes with its owner
+  const bool no_time = slot.task->timeout <= Duration{};
   Drive(slot, slot.conversation->Start(slot.started), slot.started);
+  // A run without any time fails at what it has just begun.
+  if (no_time && Find(started)) OnTimer(slot, slot.started);
   SendFullBatch();
 }
 
@@ -122,17 +131,30 @@ void ProbeTable::Drive(Slot& slot, Step step, Instant at) {
 
 // ---- opening ------------------------------------------------------------------------------------
 
+// The process's policy, the module's, the task's: the first refusal counts.
+template <typename Check>
+ProbePolicy::Decision ProbeTable::Judge(const Slot& slot, Check&& check) {
+  for (const ProbePolicy* policy :
+       {policy_.get(), slot.task->module->policy.get(), slot.task->policy.get()}) {
+    if (policy == nullptr) continue;
+    const ProbePolicy::Decision decision = check(*policy);
+    if (decision.allowed) continue;
+    ++counters_.policy_refusals[static_cast<size_t>(decision.kind)];
+    return decision;
+  }
+  return {};
+}
+
 ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at) {
   slot.plan = &plan;
   slot.leg = Leg{};
   slot.leg.start = at;
   if (slot.legs < 255) ++slot.legs;
-  if (policy_) {
-    const ProbePolicy::Decision decision = policy_->CheckName(plan.host, plan.port, plan.scheme);
-    if (!decision.allowed) {
-      ++counters_.policy_refusals[static_cast<size_t>(decision.kind)];
-      return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), at);
-    }
+  const auto decision = Judge(slot, [&plan](const ProbePolicy& policy) {
+    return policy.CheckName(plan.host, plan.port, plan.scheme);
+  });
+  if (!decision.allowed) {
+    return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), at);
   }
   if (plan.address) {
     slot.leg.resolved = true;
@@ -140,10 +162,10 @@ ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at
   }
   slot.state = Slot::State::kResolving;
   slot.leg.resolve_start = network_.Stamp();
-  if (const auto answer = network_.Resolve(slot.ref, plan.host, *plan.network)) {
-    return Resolved(slot, *answer);
-  }
-  return std::nullopt;
+  const auto answer = slot.task->fresh_names && plan.network->resolver_cache
+                          ? network_.Resolve(slot.ref, plan.host, Uncached(*plan.network))
+                          : network_.Resolve(slot.ref, plan.host, *plan.network);
+  return answer ? Resolved(slot, *answer) : std::nullopt;
 }
 
 ProbeTable::Next ProbeTable::Resolved(Slot& slot, const ResolveAnswer& answer) {
@@ -158,12 +180,14 @@ ProbeTable::Next ProbeTable::Resolved(Slot& slot, const ResolveAnswer& answer) {
 ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
   slot.leg.peer = address;
   slot.leg.peer.port = slot.plan->port;
-  if (policy_) {
-    const ProbePolicy::Decision decision = policy_->CheckAddress(slot.leg.peer);
-    if (!decision.allowed) {
-      ++counters_.policy_refusals[static_cast<size_t>(decision.kind)];
-      return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), network_.Stamp());
-    }
+  const auto decision =
+      Judge(slot, [&](const ProbePolicy& policy) { return policy.CheckAddress(slot.leg.peer); });
+  if (!decision.allowed) {
+    return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), network_.Stamp());
+  }
+  if (slot.plan->network->bad_source) {
+    return FailLeg(slot, Outcome::kProberConfig, "source_ip_address is not an address",
+                   network_.Stamp());
   }
   if (slot.plan->transport != Transport::kTcp) return JoinSocket(slot);
   slot.state = Slot::State::kConnecting;
@@ -190,6 +214,7 @@ ProbeTable::Next ProbeTable::FailLeg(Slot& slot, Outcome outcome, std::string_vi
 
 ProbeTable::Next ProbeTable::StartTls(Slot& slot, const TlsProfile& profile,
                                       std::string_view server_name, Instant at) {
+  if (!profile.fault.empty()) return FailLeg(slot, Outcome::kProberConfig, profile.fault, at);
   const absl::StatusOr<SSL_CTX*> context = tls_contexts_.For(profile);
   if (!context.ok()) {
     const std::string message(context.status().message());

@@ -132,6 +132,8 @@ class ProbeTable : public NetworkEvents {
   // Each returns the step that follows at once, if there is one; Drive goes on until none does.
   using Next = std::optional<Step>;
   void Drive(Slot& slot, Step step, Instant at);
+  template <typename Check>
+  ProbePolicy::Decision Judge(const Slot& slot, Check&& check);
   Next OpenLeg(Slot& slot, const LegPlan& plan, Instant at);
   Next Resolved(Slot& slot, const ResolveAnswer& answer);
   Next ConnectTo(Slot& slot, const Address& address);

@@ -14,6 +14,7 @@
 constexpr sonde::Outcome kElsewhere[] = {
     sonde::Outcome::kProberBusy,       // shard_test, RunNow
     sonde::Outcome::kProberCancelled,  // shard_test, Changes
+    sonde::Outcome::kValidationTarget,  // probe_endpoint_test: nothing is ever started
     sonde::Outcome::kProberInternal,   // shard_test: a conversation that waits for nothing
 };
 

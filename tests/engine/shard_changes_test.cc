@@ -252,6 +252,56 @@ TEST(RunNow, AnswersOnceAndLeavesTalliesAlone) {
   EXPECT_TRUE(world.runs.empty());
 }
 
+// blackbox_contract section 3: the scrape's time-out leaves no time at all.
+TEST(RunNow, WithoutTimeItFailsAtWhatItBegan) {
+  SimWorld world;
+  AddPeer<Answering>(world, "10.0.0.1:80", "PONG\n", Duration{});
+  for (const Duration timeout : {Duration{}, Duration{-1}}) {
+    FakeTask task;
+    task.timeout = timeout;
+    std::vector<Runner::Answer> answers;
+    world.shard().RunNow(1, task.Make(), [&](Runner::Answer a) { answers.push_back(a); });
+    ASSERT_EQ(answers.size(), 1u);
+    EXPECT_EQ(answers[0].result.outcome, Outcome::kConnectTimeout);
+    EXPECT_EQ(answers[0].result.duration, Duration{});
+    EXPECT_EQ(world.shard().in_flight(), 0u);
+  }
+}
+
+// A run may be kept from more than the process's policy forbids, by its task or its module.
+TEST(RunNow, ThePolicyOfTaskAndModule) {
+  SimWorld world;
+  AddPeer<Mute>(world, "10.0.0.1:80");
+  auto policy = std::make_shared<ProbePolicy>();
+  ASSERT_TRUE(policy->Add("10.0.0.0/8", false));
+  for (const bool of_module : {true, false}) {
+    auto task = std::make_shared<Task>(*FakeTask{}.Make());
+    if (of_module) {
+      auto module = std::make_shared<FakeModule>();
+      module->policy = policy;
+      task->module = module;
+    } else {
+      task->policy = policy;
+    }
+    std::vector<Runner::Answer> answers;
+    world.shard().RunNow(1, task, [&](Runner::Answer a) { answers.push_back(a); });
+    world.RunFor(Milliseconds(10));
+    ASSERT_EQ(answers.size(), 1u);
+    EXPECT_EQ(answers[0].result.outcome, Outcome::kProberPolicy) << of_module;
+  }
+  EXPECT_EQ(world.shard().Stats().refused[static_cast<size_t>(PolicyKind::kAddress)], 2u);
+}
+
+// Nothing is opened from a source that is none.
+TEST(RunNow, ABadSourceIsTheModulesTrouble) {
+  SimWorld world;
+  AddPeer<Mute>(world, "10.0.0.1:80");
+  FakeTask task;
+  task.network.bad_source = true;
+  const SimRun run = RunOnce(world, task);
+  EXPECT_EQ(run.result.outcome, Outcome::kProberConfig);
+}
+
 TEST(RunNow, CancelAndNoRoomInTime) {
   SimWorld::Options options;
   options.limits.in_flight = 1;

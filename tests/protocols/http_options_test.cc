@@ -136,7 +136,7 @@ TEST(HttpOptionsTest, ErrorsNameTheKey) {
       {"basic_auth: {username: u}\nauthorization: {credentials: c}", "at most one"},
       {"basic_auth: {password: p, password_file: f}", "at most one"},
       {"basic_auth: {username: p, username_file: f}", "at most one"},
-      {"basic_auth: {password_ref: p}", "no secret manager"},
+      {"fail_if_body_json_matches_cel: ''", "Could not compile CEL program"},
       {"authorization: {credentials: p, credentials_file: f}", "at most one"},
       {"authorization: {type: Basic, credentials: p}", "use \"basic_auth\""},
       {"oauth2: {token_url: http://t}", "client_id"},
@@ -202,6 +202,7 @@ TEST(HttpOptionsTest, SilentKeys) {
 TEST(HttpOptionsTest, OddKeysAreWarnedAbout) {
   EXPECT_THAT(WarningsOf("method: 'G T'"), HasSubstr("not a method"));
   EXPECT_THAT(WarningsOf("method: CONNECT"), HasSubstr("CONNECT"));
+  EXPECT_THAT(WarningsOf("basic_auth: {password_ref: p}"), HasSubstr("no secret manager"));
   EXPECT_THAT(WarningsOf("compression: zstd"), HasSubstr("not a compression"));
   EXPECT_THAT(WarningsOf("valid_http_versions: [HTTP/2.0]"), HasSubstr("never met"));
   EXPECT_THAT(WarningsOf("headers: {Content-Length: 5}"), HasSubstr("not sent"));

@@ -74,12 +74,20 @@ TEST(NetworkOptions, AnyOtherPreferenceIsIpv4WithAWarning) {
 
 TEST(NetworkOptions, RefusesNonsense) {
   for (const char* yaml :
-       {"source_ip_address: nowhere", "dscp: 64", "dscp: -1", "close: politely",
+       {"dscp: 64", "dscp: -1", "close: politely",
         "source_interface: an-interface-name-too-long", "resolver: {servers: [dns.example]}",
         "resolver: {servers: ['10.0.0.53:0']}", "resolver: {serves: []}", "resolver: 10.0.0.53",
         "ip_protocol_fallback: maybe"}) {
     EXPECT_FALSE(ReadNetwork(yaml).diagnostics.ok()) << yaml;
   }
+}
+
+// As in blackbox_exporter the file loads, and the probe fails.
+TEST(NetworkOptions, ASourceThatIsNoAddressFailsTheProbe) {
+  const NetworkRead read = ReadNetwork("source_ip_address: nowhere");
+  EXPECT_TRUE(read.diagnostics.ok());
+  EXPECT_TRUE(read.options.bad_source);
+  EXPECT_THAT(read.diagnostics.ToString(""), HasSubstr("'nowhere' is not an IP address"));
 }
 
 struct TlsRead {
@@ -142,6 +150,13 @@ TEST(TlsConfig, LoadTimeChecks) {
   EXPECT_THAT(ReadTls("tls_config: {server: a}").errors, HasSubstr("unknown key"));
   EXPECT_FALSE(ReadTls("tls_config: {ca: a, ca_file: b}").present);
   EXPECT_EQ(ReadTls("tls_config: {cert: a, key: b}").errors, "");
+  EXPECT_EQ(ReadTls("tls_config: {cert: a, key: b}").profile.fault, "");
+  for (const char* fails : {"tls_config: {ca_ref: a}", "tls_config: {cert: a, key_ref: b}",
+                            "tls_config: {max_version: TLS11}"}) {
+    EXPECT_TRUE(ReadTls(fails).present) << fails;
+    EXPECT_THAT(ReadTls(fails).errors, HasSubstr("warning: ")) << fails;
+    EXPECT_NE(ReadTls(fails).profile.fault, "") << fails;
+  }
 }
 
 std::string Parse(std::string_view text) {
