@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "engine/contract/scalar_text.h"
 #include "store/metrics_reader.h"
+#include "store/module_text.h"
 #include "store/task_reader.h"
 
 namespace sonde {
@@ -77,7 +78,8 @@ absl::Status FileError(const std::string& path, int error) {
 }  // namespace
 
 TaskFile ReadTaskFile(std::string_view text, std::span<const Prober* const> probers,
-                      Diagnostics& diagnostics, const YamlLimits& limits) {
+                      Diagnostics& diagnostics, const YamlLimits& limits,
+                      ModuleFiles* module_files) {
   TaskFile file;
   const size_t errors = diagnostics.errors();
   const YamlDocument document = ReadYaml(text, diagnostics, limits);
@@ -86,7 +88,7 @@ TaskFile ReadTaskFile(std::string_view text, std::span<const Prober* const> prob
 
   const ProberList list(probers);
   ConfigReader in(&root, "", diagnostics);
-  ModuleSet modules = ReadModules(in.Mapping("modules"), "modules", list, diagnostics);
+  ModuleSet modules = ReadModules(in, list, module_files);
   std::set<std::string> files;
   for (const auto& [name, module] : modules.good) CollectFiles(*module, &files);
 
@@ -104,9 +106,16 @@ TaskFile ReadTaskFile(std::string_view text, std::span<const Prober* const> prob
 
   file.engine = ReadEngine(in.Node("engine"), diagnostics);
   file.policy = ProbePolicy::Parse(in.Node("policy"), "policy", diagnostics);
+  for (const std::string_view key : {"engine", "metrics", "policy"}) {
+    if (const ConfigNode* node = in.Node(key)) {
+      file.settings_text.append(key).append(":\n").append(Indented(NodeText(*node), 2));
+    }
+  }
   in.Finish();
   file.modules = std::move(modules.good);
   file.unusable_modules = std::move(modules.unusable);
+  file.module_texts = std::move(modules.texts);
+  file.module_patterns = std::move(modules.patterns);
   file.files.assign(files.begin(), files.end());
   return file;
 }

@@ -28,6 +28,9 @@ struct TaskFile {
   // Modules that load but cannot be used: name -> the prober's word this build does not have, ""
   // for a module given as null. /probe answers them `Unknown prober "<word>"`.
   std::map<std::string, std::string, std::less<>> unusable_modules;
+  std::map<std::string, std::string, std::less<>> module_texts;  // ModuleSet::texts
+  std::vector<std::string> module_patterns;                      // `module_files`
+  std::string settings_text;       // the settings below as they were written, as YAML
   std::vector<std::string> files;  // every path a module names, sorted, once: for Files::Watch
   EngineSettings engine;
   MetricsSettings metrics;  // as said; what it came to stands in each task
@@ -36,9 +39,11 @@ struct TaskFile {
 
 // Loader's thread; takes about a second for 100,000 tasks. Everything wrong is reported at once;
 // what is good is in the result all the same. Whether a file with errors is taken is the caller's
-// choice: a reload takes none of it when !diagnostics.ok().
+// choice: a reload takes none of it when !diagnostics.ok(). `module_files` finds what that key
+// names; null where no other file may be read.
 TaskFile ReadTaskFile(std::string_view text, std::span<const Prober* const> probers,
-                      Diagnostics& diagnostics, const YamlLimits& limits = {});
+                      Diagnostics& diagnostics, const YamlLimits& limits = {},
+                      ModuleFiles* module_files = nullptr);
 
 // The whole content of a regular file, a pipe or "-" (standard input). NotFound, PermissionDenied
 // and so on by errno, ResourceExhausted when there are more than `limit` bytes. Blocks.

@@ -37,7 +37,7 @@ TEST(ConfigurationDocs, ExamplesLoad) {
     Diagnostics diagnostics;
     // A block of list entries alone shows tasks.
     const std::string file = block.starts_with("- ") ? "tasks:\n" + block : block;
-    tasks += ReadTaskFile(file, Probers(), diagnostics).tasks.size();
+    tasks += ReadTaskFile(file, SchemaProbers(), diagnostics).tasks.size();
     EXPECT_EQ(diagnostics.ToString(""), "") << file;
   }
   EXPECT_GE(tasks, 5u);
@@ -68,7 +68,7 @@ TEST(ConfigurationDocs, ABlackboxFileLoads) {
   const auto text = ReadFileBounded("tests/corpus/fuzz_task_file/blackbox", kLimit);
   ASSERT_TRUE(text.ok()) << text.status();
   Diagnostics diagnostics;
-  const TaskFile file = ReadTaskFile(*text, Probers(), diagnostics);
+  const TaskFile file = ReadTaskFile(*text, SchemaProbers(), diagnostics);
   EXPECT_TRUE(diagnostics.ok()) << diagnostics.ToString("");
   EXPECT_EQ(file.modules.count("http_2xx"), 1u);
   EXPECT_EQ(file.modules.count("pop3s_banner"), 1u);

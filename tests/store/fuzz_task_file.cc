@@ -19,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   constexpr sonde::YamlLimits kLimits = {.bytes = 1 << 20, .depth = 20, .nodes = 20'000};
   sonde::Diagnostics diagnostics;
-  const sonde::TaskFile file = sonde::ReadTaskFile(text, sonde::Probers(), diagnostics, kLimits);
+  const sonde::TaskFile file =
+      sonde::ReadTaskFile(text, sonde::SchemaProbers(), diagnostics, kLimits);
   std::set<uint64_t> ids;
   for (const auto& task : file.tasks) {
     Check(task->prober != nullptr && task->module != nullptr && task->plan != nullptr);
