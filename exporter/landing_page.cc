@@ -43,7 +43,7 @@ a { color: var(--link); }
 }
 .counts b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; width: 100%; margin-bottom: 2rem; }
 caption { text-align: left; color: var(--soft); padding-bottom: .5rem; }
 th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-size: .85rem; color: var(--soft); white-space: nowrap; }
@@ -65,7 +65,7 @@ td small { display: block; color: var(--soft); }
 .empty { color: var(--soft); padding: 2rem 0; }
 /* A telephone held upright shows what is down and why; type and target when it is turned. */
 @media (max-width: 40rem) {
-  :is(th, td):is(:nth-child(2), :nth-child(3)) { display: none; }
+  .tasks :is(th, td):is(:nth-child(2), :nth-child(3)) { display: none; }
   th, td { padding: .4rem; }
   td.long { min-width: 7.5rem; }
 }
@@ -219,7 +219,7 @@ void WriteTable(Html html, const std::vector<Standing>& shown, size_t total, Wal
     html.Raw("<p class=\"empty\">There are no tasks. Add some to the configuration file.</p>\n");
     return;
   }
-  html.Raw("<div class=\"scroll\"><table>\n<caption>");
+  html.Raw("<div class=\"scroll\"><table class=\"tasks\">\n<caption>");
   if (shown.size() < total) {
     html.Raw(std::to_string(shown.size())).Raw(" of ").Raw(std::to_string(total)).Raw(" tasks");
   } else {
@@ -247,6 +247,27 @@ void WriteTable(Html html, const std::vector<Standing>& shown, size_t total, Wal
   html.Raw("</tbody>\n</table></div>\n");
 }
 
+std::string_view ClassOf(ProbeVerdict verdict) {
+  constexpr std::string_view kClasses[] = {"up", "down", "unknown"};
+  return kClasses[static_cast<size_t>(verdict)];
+}
+
+void WriteProbes(Html html, const std::vector<const ProbeRecord*>& probes) {
+  if (probes.empty()) return;
+  html.Raw("<div class=\"scroll\"><table>\n<caption>Recent requests of /probe</caption>\n");
+  html.Raw("<thead><tr><th scope=\"col\">Module</th><th scope=\"col\">Target</th>");
+  html.Raw("<th scope=\"col\">Result</th><th scope=\"col\">Debug</th></tr></thead>\n<tbody>\n");
+  const size_t shown = std::min(kProbeRows, probes.size());
+  for (size_t i = 0; i < shown; ++i) {
+    const ProbeRecord& probe = *probes[i];
+    html.Raw("<tr>").Cell("word", probe.module).Cell("long", probe.target);
+    html.Raw("<td><span class=\"state ").Raw(ClassOf(probe.verdict)).Raw("\">");
+    html.Raw(ProbeVerdictName(probe.verdict)).Raw("</span></td>");
+    html.Raw("<td><a href=\"logs?id=").Raw(std::to_string(probe.id)).Raw("\">Logs</a></td></tr>\n");
+  }
+  html.Raw("</tbody>\n</table></div>\n");
+}
+
 std::string Printed(const char* format, double value) {
   char text[48];
   std::snprintf(text, sizeof text, format, value);
@@ -257,7 +278,7 @@ std::string Printed(const char* format, double value) {
 
 std::string_view LandingStyle() { return kStyle; }
 
-std::string RenderLandingPage(const SampleSnapshot& tasks, WallTime now, const BuildInfo& build) {
+std::string RenderTasks(const SampleSnapshot& tasks, WallTime now) {
   StateCounts counts{};
   std::vector<Standing> standings = Survey(tasks, now, &counts);
   const size_t total = standings.size();
@@ -265,21 +286,27 @@ std::string RenderLandingPage(const SampleSnapshot& tasks, WallTime now, const B
   std::partial_sort(standings.begin(), standings.begin() + static_cast<ptrdiff_t>(shown),
                     standings.end(), Before);
   standings.resize(shown);
+  std::string part;
+  part.reserve(2048 + shown * 700);
+  WriteCounts(Html(&part), counts);
+  WriteTable(Html(&part), standings, total, now);
+  return part;
+}
 
+std::string RenderLandingPage(std::string_view tasks, const std::vector<const ProbeRecord*>& probes,
+                              const BuildInfo& build) {
   std::string page;
-  page.reserve(4096 + shown * 700);
+  page.reserve(4096 + tasks.size() + probes.size() * 200);
   Html html(&page);
   html.Raw("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
   html.Raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-  html.Raw(
-      "<title>sonde</title>\n<link rel=\"stylesheet\" href=\"/style.css\">\n</head>\n<body>\n");
+  html.Raw("<title>sonde</title>\n<link rel=\"stylesheet\" href=\"style.css\">\n</head>\n<body>\n");
   html.Raw("<header><h1>sonde <small>").Text(build.version).Raw("</small></h1>\n<nav>");
-  for (const std::string_view path : {"/metrics", "/-/healthy", "/-/ready", "/version"}) {
-    html.Raw("<a href=\"").Raw(path).Raw("\">").Raw(path).Raw("</a>\n");
+  for (const std::string_view path : {"metrics", "config", "-/healthy", "-/ready", "version"}) {
+    html.Raw("<a href=\"").Raw(path).Raw("\">/").Raw(path).Raw("</a>\n");
   }
-  html.Raw("</nav></header>\n<main>\n");
-  WriteCounts(html, counts);
-  WriteTable(html, standings, total, now);
+  html.Raw("</nav></header>\n<main>\n").Raw(tasks);
+  WriteProbes(html, probes);
   html.Raw("</main>\n</body>\n</html>\n");
   return page;
 }

@@ -5,19 +5,27 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/contract/instant.h"
 #include "exporter/catalog.h"
+#include "exporter/probe_history.h"
 #include "exporter/self_metrics.h"
 
 namespace sonde {
 
 inline constexpr size_t kLandingRows = 100;
 
-// Failing tasks first, then by the last run, newest first; kLandingRows of them at most, each with
-// up to 60 last runs (about 80 bytes each; alike enough to be packed to a tenth). Looks at every
-// task once (about 10 ms for 50,000): keep the answer for a second (Site does).
-std::string RenderLandingPage(const SampleSnapshot& tasks, WallTime now, const BuildInfo& build);
+// The page's part about tasks: failing ones first, then by the last run, newest first; kLandingRows
+// of them at most, each with up to 60 last runs (about 80 bytes each; alike enough to be packed to a
+// tenth). Looks at every task once (about 10 ms for 50,000): keep the answer for a second (Site does).
+std::string RenderTasks(const SampleSnapshot& tasks, WallTime now);
+
+// The whole page. `probes` of /probe, newest first; kProbeRows of them are shown. All links are
+// relative: the page stands at the end of the route prefix.
+inline constexpr size_t kProbeRows = 1000;
+std::string RenderLandingPage(std::string_view tasks, const std::vector<const ProbeRecord*>& probes,
+                              const BuildInfo& build);
 
 // What the page's /style.css is. Follows the reader's dark mode.
 std::string_view LandingStyle();

@@ -100,6 +100,48 @@ void WriteRegistryFamilies(Exposition& out, std::span<const Family> families) {
   }
 }
 
+namespace {
+
+// The names alerts and dashboards made for blackbox_exporter ask for (blackbox_contract 10).
+void WriteBlackboxReload(Exposition& out, bool successful, double when) {
+  constexpr MetricFamilyHead kReload = {"blackbox_exporter_config_last_reload_successful",
+                                        MetricType::kGauge,
+                                        "The same as sonde_config_last_reload_successful"};
+  constexpr MetricFamilyHead kWhen = {
+      "blackbox_exporter_config_last_reload_success_timestamp_seconds", MetricType::kGauge,
+      "The same as sonde_config_last_reload_success_timestamp_seconds"};
+  out.Begin(kReload);
+  out.Sample(kReload.name, {}, uint64_t{successful});
+  out.Begin(kWhen);
+  out.Sample(kWhen.name, {}, when);
+}
+
+constexpr std::string_view kMachine =
+#if defined(__x86_64__)
+    "amd64";
+#elif defined(__aarch64__)
+    "arm64";
+#else
+    "other";
+#endif
+
+}  // namespace
+
+void SelfMetrics::WriteBlackboxBuild(Exposition& out) const {
+  constexpr MetricFamilyHead kBuild = {"blackbox_exporter_build_info", MetricType::kInfo,
+                                       "sonde's version, under blackbox_exporter's name"};
+  std::string labels;
+  AppendLabel(&labels, "branch", "");
+  AppendLabel(&labels, "goarch", kMachine);
+  AppendLabel(&labels, "goos", "linux");
+  AppendLabel(&labels, "goversion", "");
+  AppendLabel(&labels, "revision", build_.revision);
+  AppendLabel(&labels, "tags", "");
+  AppendLabel(&labels, "version", build_.version);
+  out.Begin(kBuild);
+  out.Sample(kBuild.name, labels, uint64_t{1});
+}
+
 SelfMetrics::SelfMetrics(BuildInfo build) : build_(std::move(build)) {}
 
 void SelfMetrics::SetReload(bool successful, WallTime when) {
@@ -116,6 +158,7 @@ void SelfMetrics::Write(Exposition& out) const {
   AppendLabel(&labels, "compiler", build_.compiler);
   out.Begin(kBuild);
   out.Sample(kBuild.name, labels, uint64_t{1});
+  WriteBlackboxBuild(out);
   if (reload_successful_) {
     constexpr MetricFamilyHead kReload = {"sonde_config_last_reload_successful", MetricType::kGauge,
                                           "1 when the last load of the configuration succeeded"};
@@ -124,8 +167,17 @@ void SelfMetrics::Write(Exposition& out) const {
                                         "When the configuration was last loaded with success"};
     out.Begin(kReload);
     out.Sample(kReload.name, {}, uint64_t{*reload_successful_});
+    const double when = static_cast<double>(reload_success_.ns / 1'000'000) / 1000;
     out.Begin(kWhen);
-    out.Sample(kWhen.name, {}, static_cast<double>(reload_success_.ns / 1'000'000) / 1000);
+    out.Sample(kWhen.name, {}, when);
+    WriteBlackboxReload(out, *reload_successful_, when);
+  }
+  if (targets_successful_) {
+    constexpr MetricFamilyHead kTargets = {"sonde_targets_last_reload_successful",
+                                           MetricType::kGauge,
+                                           "1 when the lists of targets were last read well"};
+    out.Begin(kTargets);
+    out.Sample(kTargets.name, {}, uint64_t{*targets_successful_});
   }
   const std::vector<Family> families = registry_.Collect();
   WriteRegistryFamilies(out, families);

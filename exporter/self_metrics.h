@@ -37,13 +37,20 @@ class SelfMetrics {
   // After every load of the configuration, the first one included.
   void SetReload(bool successful, WallTime when);
 
-  // sonde_build_info, sonde_config_*, then the registry's families.
+  // After every reading of --targets.file.
+  void SetTargets(bool successful) { targets_successful_ = successful; }
+
+  // sonde_build_info, sonde_config_*, the same under blackbox_exporter's names, then the registry's
+  // families.
   void Write(Exposition& out) const;
 
  private:
+  void WriteBlackboxBuild(Exposition& out) const;
+
   BuildInfo build_;
   prometheus::Registry registry_;
   std::optional<bool> reload_successful_;
+  std::optional<bool> targets_successful_;
   WallTime reload_success_{};  // 0: never yet
 };
 

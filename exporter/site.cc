@@ -91,6 +91,12 @@ class Site::Reloads : public std::enable_shared_from_this<Site::Reloads> {
   std::vector<ResponseHandle> answering_, waiting_;
 };
 
+std::string RoutePrefix(std::string_view text) {
+  while (text.starts_with('/')) text.remove_prefix(1);
+  while (text.ends_with('/')) text.remove_suffix(1);
+  return text.empty() ? "" : "/" + std::string(text);
+}
+
 Site::Site(SiteParts parts)
     : parts_(std::move(parts)), reloads_(std::make_shared<Reloads>(parts_.reload)) {}
 Site::~Site() = default;
@@ -101,46 +107,76 @@ void Site::Receive() {
 
 absl::Status Site::AddTo(Router* router) {
   struct Line {
-    std::vector<std::string> methods;
+    std::vector<std::string> methods;  // none: any
     std::string_view pattern;
     HttpHandler handler;
   };
   std::vector<Line> lines;
-  const auto add = [&lines](std::string_view pattern, auto handler) {
-    lines.push_back({{"GET"}, pattern, AnswerAtOnce(std::move(handler))});
+  const auto add = [&lines](std::vector<std::string> methods, std::string_view pattern,
+                            auto handler) {
+    lines.push_back({std::move(methods), pattern, AnswerAtOnce(std::move(handler))});
   };
-  add("/", [this](const HttpRequest& request) { return Landing(request); });
-  add("/style.css", [](const HttpRequest&) {
+  add({}, "/", [this](const HttpRequest&) { return Landing(); });
+  add({"GET"}, "/style.css", [](const HttpRequest&) {
     HttpResponse response = HttpResponse::Text(200, LandingStyle());
     response.content_type = "text/css; charset=utf-8";
     response.headers.push_back({"Cache-Control", "max-age=300"});
     return response;
   });
-  add("/metrics", [this](const HttpRequest& request) { return Metrics(request); });
-  add("/version", [this](const HttpRequest& request) { return Version(request); });
-  add("/-/healthy", [](const HttpRequest&) { return HttpResponse::Text(200, "Healthy"); });
-  add("/-/ready", [this](const HttpRequest&) { return Ready(); });
-  lines.push_back({{"POST", "PUT"},
+  add({}, "/metrics", [this](const HttpRequest& request) { return Metrics(request); });
+  add({"GET"}, "/version", [this](const HttpRequest& request) { return Version(request); });
+  add({}, "/-/healthy", [](const HttpRequest&) { return HttpResponse::Text(200, "Healthy"); });
+  add({"GET"}, "/-/ready", [this](const HttpRequest&) { return Ready(); });
+  lines.push_back({{"POST"},
                    "/-/reload",
                    [reloads = reloads_](const HttpRequest& request, ResponseHandle handle) {
                      reloads->Handle(request, std::move(handle));
                    }});
+  if (ProbeEndpoint* probes = parts_.probes) {
+    lines.push_back({{}, "/probe", [probes](const HttpRequest& request, ResponseHandle handle) {
+                       probes->Probe(request, std::move(handle));
+                     }});
+    add({}, "/logs",
+        [probes](const HttpRequest& request) { return NoStore(probes->Logs(request)); });
+    add({}, "/config", [probes](const HttpRequest&) { return NoStore(probes->Config()); });
+  }
   for (Line& line : lines) {
-    absl::Status added = router->Add(
-        {std::move(line.methods), std::string(line.pattern), std::move(line.handler), {}});
+    absl::Status added = router->Add({std::move(line.methods),
+                                      parts_.prefix + std::string(line.pattern),
+                                      std::move(line.handler),
+                                      {}});
     if (!added.ok()) return added;
   }
-  return absl::OkStatus();
+  return parts_.prefix.empty() ? absl::OkStatus() : AddPrefixRoutes(router);
 }
 
-HttpResponse Site::Landing(const HttpRequest&) {
+// Whoever does not know the prefix is shown the way.
+absl::Status Site::AddPrefixRoutes(Router* router) const {
+  const std::string inside = parts_.prefix + "/";
+  const std::string outside = parts_.external_url.empty() ? inside : parts_.external_url;
+  const auto redirect = [](int status, std::string to) {
+    return AnswerAtOnce([status, to = std::move(to)](const HttpRequest&) {
+      HttpResponse response = HttpResponse::Text(status, "");
+      response.headers.push_back({"Location", to});
+      return response;
+    });
+  };
+  absl::Status status = router->Add({{}, "/", redirect(302, outside), {}});
+  if (status.ok()) status = router->Add({{}, parts_.prefix, redirect(301, inside), {}});
+  return status;
+}
+
+HttpResponse Site::Landing() {
   const WallTime now = parts_.now();
-  if (landing_.empty() || now - landing_made_ >= kLandingKept || now < landing_made_) {
+  if (landing_tasks_.empty() || now - landing_made_ >= kLandingKept || now < landing_made_) {
     Receive();
-    landing_ = RenderLandingPage(parts_.catalog->Snapshot(), now, parts_.self->build());
+    landing_tasks_ = RenderTasks(parts_.catalog->Snapshot(), now);
     landing_made_ = now;
   }
-  HttpResponse response = NoStore(HttpResponse::Html(landing_));
+  std::vector<const ProbeRecord*> probes;
+  if (parts_.probes != nullptr) probes = parts_.probes->history().Listed();
+  HttpResponse response =
+      NoStore(HttpResponse::Html(RenderLandingPage(landing_tasks_, probes, parts_.self->build())));
   response.headers.push_back({"Content-Security-Policy", std::string(kLandingPolicy)});
   response.headers.push_back({"Referrer-Policy", "no-referrer"});
   return response;
@@ -159,6 +195,7 @@ void Site::WriteProcessPart(Exposition& out, const StateCounts& states) const {
   WriteTaskStates(out, states);
   if (parts_.engine != nullptr) WriteEngineFamilies(out, parts_.engine->Snapshot());
   WriteDropped(out, parts_);
+  if (parts_.probes != nullptr) parts_.probes->WriteFamilies(out);
   parts_.self->Write(out);
   WriteProcessFamilies(out, ReadProcess());
 }

@@ -1,14 +1,17 @@
-// The process's own pages: /, /style.css, /metrics, /version, /-/healthy, /-/ready, /-/reload.
+// The process's own pages: /, /style.css, /metrics, /version, /-/healthy, /-/ready, /-/reload, and
+// /probe, /logs and /config of its ProbeEndpoint.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "engine/contract/engine_stats.h"
 #include "exporter/catalog.h"
+#include "exporter/probe_endpoint.h"
 #include "exporter/routes.h"
 #include "exporter/self_metrics.h"
 
@@ -27,7 +30,14 @@ struct SiteParts {
   std::function<bool()> ready;              // null: ready from the start
   ReloadFunction reload;                    // null: /-/reload answers 501
   std::function<uint64_t()> posts_refused;  // of the loop; may be null
+  ProbeEndpoint* probes = nullptr;  // may be null: no /probe; outlives the site
+  std::string prefix;               // of every path: "" or "/x"
+  std::string external_url;         // where `/` leads when there is a prefix
 };
+
+// --web.route-prefix or the path of --web.external-url, as SiteParts wants it: slashes at both ends
+// do not count.
+std::string RoutePrefix(std::string_view text);
 
 // Loop thread. Outlives the router's handlers.
 class Site {
@@ -46,7 +56,7 @@ class Site {
  private:
   class Reloads;
 
-  HttpResponse Landing(const HttpRequest& request);
+  HttpResponse Landing();
   HttpResponse Metrics(const HttpRequest& request);
   HttpResponse Version(const HttpRequest& request) const;
   HttpResponse Ready() const;
@@ -54,7 +64,9 @@ class Site {
 
   SiteParts parts_;
   std::shared_ptr<Reloads> reloads_;
-  std::string landing_;  // kept for a second: a page per refresh would cost a look at every task
+  absl::Status AddPrefixRoutes(Router* router) const;
+  std::string
+      landing_tasks_;  // kept for a second: a page per refresh would cost a look at every task
   WallTime landing_made_{};
 };
 

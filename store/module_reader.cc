@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "engine/contract/scalar_text.h"
-#include "store/metrics_reader.h"
 #include "engine/contract/siphash.h"
+#include "store/metrics_reader.h"
 #include "store/module_text.h"
 #include "store/node_text.h"
 #include "store/yaml_reader.h"
@@ -120,7 +120,7 @@ void Reader::ReadModule(const ConfigEntry& entry, const std::string& path) {
   in.String("prober", &prober);
   in.Time("timeout", &timeout);
   const MetricsSettings metrics =
-      ReadMetrics(in.Node("metrics"), in.PathOf("metrics"), diagnostics);
+      ReadMetrics(in.Node("metrics"), in.PathOf("metrics"), diagnostics_);
   if (entry.value.kind == ConfigNode::Kind::kMapping && !ProberList::InSchema(prober)) {
     in.Error("prober", "prober " + Quote(prober) + " is not valid" +
                            Suggestion(prober, ProberList::SchemaNames()));

@@ -15,10 +15,15 @@ using ::testing::Not;
 
 const BuildInfo kBuild = {"0.1.0", "abc", "gcc"};
 
+std::string PageOf(const SampleSnapshot& tasks,
+                   const std::vector<const ProbeRecord*>& probes = {}) {
+  return RenderLandingPage(RenderTasks(tasks, kSampleNow), probes, kBuild);
+}
+
 std::string SamplePage() {
   Catalog catalog;
   FillSampleCatalog(&catalog);
-  return RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild);
+  return PageOf(catalog.Snapshot());
 }
 
 size_t Count(const std::string& page, std::string_view what) {
@@ -29,10 +34,10 @@ size_t Count(const std::string& page, std::string_view what) {
 
 TEST(LandingPage, SaysWhatEachTaskDoes) {
   const std::string page = SamplePage();
-  for (const char* part : {"<a href=\"/metrics\">",
-                           "<a href=\"/-/healthy\">",
-                           "<a href=\"/-/ready\">",
-                           "<a href=\"/version\">",
+  for (const char* part : {"<a href=\"metrics\">/metrics</a>",
+                           "<a href=\"-/healthy\">/-/healthy</a>",
+                           "<a href=\"-/ready\">/-/ready</a>",
+                           "<a href=\"version\">/version</a>",
                            "shop-health",
                            "https://shop.example/health",
                            "connect/refused",
@@ -73,7 +78,7 @@ TEST(LandingPage, LastRunsAreTicksThatSayMore) {
   TaskDelta delta;
   delta.upserts.push_back(task);
   catalog.Apply(delta);
-  const std::string page = RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild);
+  const std::string page = PageOf(catalog.Snapshot());
   EXPECT_THAT(page, HasSubstr("<th scope=\"col\">Last runs</th>"));
   EXPECT_EQ(Count(page, "<i class=\""), ResultRing::kRuns);
   EXPECT_EQ(Count(page, "<i class=\"up\""), 58u);
@@ -130,7 +135,7 @@ TEST(LandingPage, NothingOfATaskIsMarkup) {
   evidence.detail = "<img src=x onerror=alert(2)>\x01";
   inbox.OnRun({*task.task, MakeResult(Outcome::kConnectError), nullptr, &evidence});
   catalog.Receive(inbox);
-  const std::string page = RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild);
+  const std::string page = PageOf(catalog.Snapshot());
   EXPECT_THAT(page, Not(HasSubstr("<script")));
   EXPECT_THAT(page, Not(HasSubstr("<img")));
   EXPECT_THAT(page, Not(HasSubstr("<b>\"")));
@@ -151,7 +156,7 @@ TEST(LandingPage, StaysSmallWithManyTasks) {
                       kSampleNow - Seconds(100) + Milliseconds(i)));
   }
   catalog.Apply(all);
-  const std::string page = RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild);
+  const std::string page = PageOf(catalog.Snapshot());
   EXPECT_LT(page.size(), 100'000u);
   EXPECT_EQ(Count(page, "<tr>"), kLandingRows + 1);
   EXPECT_THAT(page, HasSubstr("100 of 5000 tasks"));
@@ -173,13 +178,32 @@ TEST(LandingPage, StaysBoundedWithManyLastRuns) {
     }
   }
   catalog.Apply(all);
-  const std::string page = RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild);
+  const std::string page = PageOf(catalog.Snapshot());
   EXPECT_EQ(Count(page, "<i class=\"down\""), kLandingRows * ResultRing::kRuns);
   EXPECT_LT(page.size(), 700'000u);
 }
 
+TEST(LandingPage, ListsWhatProbeWasAskedFor) {
+  ProbeRecord passed, failed;
+  passed.id = 8;
+  passed.module = "http_2xx";
+  passed.target = "https://shop.example/?a=<b>";
+  passed.verdict = ProbeVerdict::kSuccess;
+  failed.id = 7;
+  failed.module = "<script>";
+  const std::string page = PageOf({}, {&passed, &failed});
+  EXPECT_THAT(page, HasSubstr("<td class=\"word\">http_2xx</td><td class=\"long\">"
+                              "https://shop.example/?a=&lt;b&gt;</td><td><span class=\"state up\">"
+                              "Success</span></td><td><a href=\"logs?id=8\">Logs</a></td>"));
+  EXPECT_THAT(page, Not(HasSubstr("<script")));
+  EXPECT_LT(page.find("logs?id=8"), page.find("logs?id=7"));
+  const std::vector<const ProbeRecord*> many(5000, &passed);
+  EXPECT_EQ(Count(PageOf({}, many), "logs?id=8"), kProbeRows);
+  EXPECT_THAT(PageOf({}), Not(HasSubstr("/probe")));
+}
+
 TEST(LandingPage, WithoutTasksSaysSo) {
-  EXPECT_THAT(RenderLandingPage({}, kSampleNow, kBuild), HasSubstr("There are no tasks"));
+  EXPECT_THAT(PageOf({}), HasSubstr("There are no tasks"));
 }
 
 TEST(LandingPage, TimesAndNumbersForPeople) {

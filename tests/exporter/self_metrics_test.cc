@@ -44,6 +44,24 @@ TEST(SelfMetrics, ReloadsAreSaidOnceOneHappened) {
   EXPECT_THAT(Page(self), HasSubstr("success_timestamp_seconds 1700000000.25\n"));
 }
 
+TEST(SelfMetrics, BlackboxExportersNamesAreThere) {
+  SelfMetrics self({"1.2.3", "abc", "gcc"});
+  EXPECT_THAT(Page(self), HasSubstr("\nblackbox_exporter_build_info{branch=\"\",goarch="));
+  EXPECT_THAT(Page(self), HasSubstr(",revision=\"abc\",tags=\"\",version=\"1.2.3\"} 1\n"));
+  EXPECT_THAT(Page(self), Not(HasSubstr("blackbox_exporter_config")));
+  self.SetReload(false, {});
+  EXPECT_THAT(Page(self), HasSubstr("blackbox_exporter_config_last_reload_successful 0\n"));
+  EXPECT_THAT(Page(self),
+              HasSubstr("blackbox_exporter_config_last_reload_success_timestamp_seconds 0\n"));
+}
+
+TEST(SelfMetrics, TargetsAreSaidOnceTheyWereRead) {
+  SelfMetrics self({});
+  EXPECT_THAT(Page(self), Not(HasSubstr("sonde_targets")));
+  self.SetTargets(false);
+  EXPECT_THAT(Page(self), HasSubstr("sonde_targets_last_reload_successful 0\n"));
+}
+
 TEST(SelfMetrics, TheRegistryIsReadAtEveryScrape) {
   SelfMetrics self({});
   auto& counter = prometheus::BuildCounter()

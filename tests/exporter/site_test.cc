@@ -195,7 +195,7 @@ TEST_F(SiteTest, ReloadAnswersWhenItIsDone) {
   EXPECT_EQ(post->answers[0].status, 200);
   EXPECT_EQ(post->answers[0].body, "");
 
-  const auto put = Ask("PUT", "/-/reload");
+  const auto put = Ask("POST", "/-/reload");
   ASSERT_EQ(reloads_.size(), 2u);
   reloads_[1](absl::InvalidArgumentError("sonde.yml:3:1: unknown key 'taks'"));
   ASSERT_EQ(put->answers.size(), 1u);
@@ -240,10 +240,41 @@ TEST_F(SiteTest, OtherSitesDoNotReloadUs) {
   EXPECT_EQ(reloads_.size(), 1u);
 }
 
-TEST_F(SiteTest, GetDoesNotReload) {
-  const Router::Match match = router_.Find("GET", "/-/reload");
-  EXPECT_EQ(match.route, nullptr);
-  EXPECT_EQ(match.status, 405);
+TEST_F(SiteTest, OnlyPostReloads) {
+  for (const char* method : {"GET", "HEAD", "PUT", "DELETE"}) {
+    const Router::Match match = router_.Find(method, "/-/reload");
+    EXPECT_EQ(match.route, nullptr) << method;
+    EXPECT_EQ(match.status, 405) << method;
+  }
+}
+
+TEST_F(SiteTest, PathsMayHaveAPrefix) {
+  SiteParts parts;
+  parts.catalog = &catalog_;
+  parts.self = &self_;
+  parts.now = [this] { return now_; };
+  parts.prefix = RoutePrefix("/x/");
+  parts.external_url = "http://proxy.example/x";
+  Site site(std::move(parts));
+  router_ = Router();
+  ASSERT_TRUE(site.AddTo(&router_).ok());
+  EXPECT_EQ(Get("/x/-/healthy").body, "Healthy");
+  EXPECT_THAT(Get("/x/").body, HasSubstr("<html"));
+  const HttpResponse outside = Get("/");
+  EXPECT_EQ(outside.status, 302);
+  EXPECT_EQ(Header(outside, "Location"), "http://proxy.example/x");
+  const HttpResponse almost = Get("/x");
+  EXPECT_EQ(almost.status, 301);
+  EXPECT_EQ(Header(almost, "Location"), "/x/");
+  EXPECT_EQ(router_.Find("GET", "/metrics").status, 404);
+  EXPECT_EQ(router_.Find("GET", "/x/probe").status, 404);  // this site has none
+}
+
+TEST(RoutePrefix, SlashesAtTheEndsDoNotCount) {
+  EXPECT_EQ(RoutePrefix(""), "");
+  EXPECT_EQ(RoutePrefix("/"), "");
+  EXPECT_EQ(RoutePrefix("x"), "/x");
+  EXPECT_EQ(RoutePrefix("//x/y//"), "/x/y");
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+#include "exporter/probe_limits.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sonde {
+
+std::string_view ProbeLimitName(ProbeLimit limit) {
+  constexpr std::string_view kNames[] = {"--probe.max-in-flight", "--probe.rate",
+                                         "--probe.max-in-flight-per-client",
+                                         "--probe.rate-per-client"};
+  return kNames[static_cast<size_t>(limit)];
+}
+
+double TokenBucket::Left(double rate, Instant now) const {
+  const double most = std::max(1.0, rate);
+  if (!filled_.stamped()) return most;
+  return std::min(most, tokens_ + (now - filled_).seconds() * rate);
+}
+
+bool TokenBucket::Take(double rate, Instant now) {
+  const double left = Left(rate, now);
+  if (left < 1) return false;
+  tokens_ = left - 1;
+  filled_ = now;
+  return true;
+}
+
+bool TokenBucket::Full(double rate, Instant now) const {
+  return Left(rate, now) >= std::max(1.0, rate);
+}
+
+ProbeLimits::Client ProbeLimits::ClientOf(const Address& address) {
+  Client client{};
+  client[0] = static_cast<uint8_t>(address.family);
+  std::memcpy(client.data() + 1, address.bytes.data(), address.family == IpFamily::kV4 ? 4 : 8);
+  return client;
+}
+
+ProbeLimits::Use& ProbeLimits::UseOf(Client* client, Instant now) {
+  const auto found = clients_.find(*client);
+  if (found != clients_.end()) return found->second;
+  if (clients_.size() >= kClients) {
+    for (auto it = clients_.begin(); it != clients_.end();) {
+      const Use& use = it->second;
+      const bool idle = use.in_flight == 0 && use.bucket.Full(settings_.rate_per_client, now);
+      it = idle ? clients_.erase(it) : std::next(it);
+    }
+  }
+  if (clients_.size() >= kClients) *client = Client{};
+  return clients_[*client];
+}
+
+std::optional<ProbeLimit> ProbeLimits::Begin(Client* client, Instant now) {
+  if (settings_.in_flight > 0 && in_flight_ >= settings_.in_flight) return ProbeLimit::kInFlight;
+  const bool per_client = settings_.in_flight_per_client > 0 || settings_.rate_per_client > 0;
+  Use* use = per_client ? &UseOf(client, now) : nullptr;
+  if (use != nullptr && settings_.in_flight_per_client > 0 &&
+      use->in_flight >= settings_.in_flight_per_client) {
+    return ProbeLimit::kClientInFlight;
+  }
+  if (use != nullptr && settings_.rate_per_client > 0 &&
+      !use->bucket.Take(settings_.rate_per_client, now)) {
+    return ProbeLimit::kClientRate;
+  }
+  if (settings_.rate > 0 && !bucket_.Take(settings_.rate, now)) return ProbeLimit::kRate;
+  ++in_flight_;
+  if (use != nullptr) ++use->in_flight;
+  return std::nullopt;
+}
+
+void ProbeLimits::End(const Client& client) {
+  --in_flight_;
+  const auto found = clients_.find(client);
+  if (found != clients_.end() && found->second.in_flight > 0) --found->second.in_flight;
+}
+
+}  // namespace sonde
