@@ -125,6 +125,23 @@ absl::StatusOr<BoundSocket> BoundSocket::Bind(const Address& address) {
   return bound;
 }
 
+absl::StatusOr<BoundSocket> BoundSocket::Adopt(int fd) {
+  BoundSocket adopted(fd, {});
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  int type = 0;
+  socklen_t type_size = sizeof type;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) == 0 &&
+      getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) == 0 && type == SOCK_STREAM) {
+    adopted.address_ = AddressOf(reinterpret_cast<const sockaddr*>(&own));
+  }
+  if (adopted.address_.family == IpFamily::kNone) {
+    return absl::FailedPreconditionError("listen on inherited descriptor " + std::to_string(fd) +
+                                         ": it is no TCP socket");
+  }
+  return adopted;
+}
+
 BoundSocket::~BoundSocket() {
   if (fd_ >= 0) close(fd_);
 }
@@ -133,6 +150,16 @@ absl::StatusOr<ListenSockets> ListenSockets::Bind(const std::vector<std::string>
   ListenSockets all;
   for (const std::string& text : addresses) {
     if (absl::Status status = all.BindAll(text); !status.ok()) return status;
+  }
+  return all;
+}
+
+absl::StatusOr<ListenSockets> ListenSockets::Inherit(const std::vector<int>& descriptors) {
+  ListenSockets all;
+  for (const int fd : descriptors) {
+    auto socket = BoundSocket::Adopt(fd);
+    if (!socket.ok()) return socket.status();
+    all.sockets_.push_back(*std::move(socket));
   }
   return all;
 }

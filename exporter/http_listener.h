@@ -32,6 +32,8 @@ absl::StatusOr<std::vector<Address>> ResolveListenAddress(const ListenAddress& l
 class BoundSocket {
  public:
   static absl::StatusOr<BoundSocket> Bind(const Address& address);
+  // Takes over a socket of somebody else's; it may listen already.
+  static absl::StatusOr<BoundSocket> Adopt(int fd);
   BoundSocket(BoundSocket&& other) noexcept
       : fd_(std::exchange(other.fd_, -1)), address_(other.address_) {}
   BoundSocket& operator=(BoundSocket&&) = delete;
@@ -54,6 +56,8 @@ class ListenSockets {
   // ":9815" (IPv4 and IPv6), "127.0.0.1:9815", "[::1]:9815", "localhost:9815"; port 0 takes a free
   // one. All or none. Blocks: names are resolved.
   static absl::StatusOr<ListenSockets> Bind(const std::vector<std::string>& addresses);
+  // Those a service manager passes (systemd's socket activation).
+  static absl::StatusOr<ListenSockets> Inherit(const std::vector<int>& descriptors);
 
   const std::vector<std::string>& hosts() const { return hosts_; }  // as written, without port
   std::vector<BoundSocket>& sockets() { return sockets_; }          // a name may give several

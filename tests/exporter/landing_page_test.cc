@@ -99,7 +99,7 @@ TEST(LandingPage, LastRunsOfTasksThatKeepThem) {
   Catalog catalog;
   catalog.Apply(delta);
   const auto runs = [&catalog] {
-    return Count(RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild), "class=\"runs\"");
+    return Count(PageOf(catalog.Snapshot()), "class=\"runs\"");
   };
   EXPECT_EQ(runs(), 2u);
   for (TaskDelta::Upsert& task : delta.upserts) {
@@ -111,7 +111,7 @@ TEST(LandingPage, LastRunsOfTasksThatKeepThem) {
     catalog.Apply(one);
     EXPECT_EQ(runs(), task.task->name == "a" ? 1u : 0u);
   }
-  EXPECT_THAT(RenderLandingPage(catalog.Snapshot(), kSampleNow, kBuild),
+  EXPECT_THAT(PageOf(catalog.Snapshot()),
               Not(HasSubstr("Last runs")));
 }
 

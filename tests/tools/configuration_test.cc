@@ -90,7 +90,7 @@ TEST(ConfigurationTest, WhatIsKeptOfATaskChangesWithoutLosingItsCounts) {
 }
 
 TEST(ConfigurationTest, ABadFileIsToldWithEveryPlace) {
-  const auto missing = LoadFile("/nonexistent/sonde.yml", nullptr);
+  const auto missing = LoadFile("/nonexistent/sonde.yml", {});
   ASSERT_FALSE(missing.ok());
   EXPECT_NE(missing.status().ToString().find("/nonexistent/sonde.yml"), std::string::npos);
 }

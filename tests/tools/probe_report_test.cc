@@ -25,7 +25,7 @@ Runner::Answer Failed() {
 std::shared_ptr<const Task> SomeTask() {
   Diagnostics diagnostics;
   const SingleTask single =
-      ReadSingleTask("{name: probe, type: http, target: \"http://127.0.0.1:1/\"}", "", diagnostics);
+      ReadSingleTask("{name: probe, type: http, target: \"http://127.0.0.1:1/\"}", "", nullptr, diagnostics);
   EXPECT_TRUE(diagnostics.ok());
   return single.task;
 }
@@ -75,7 +75,7 @@ TEST(SingleTaskTest, ModulesAndPolicyComeFromTheConfiguration) {
       ReadSingleTask("{name: p, type: http, target: \"http://127.0.0.1/\", module: m}",
                      "modules: {m: {prober: http, timeout: 3s}}\npolicy: {deny: [\":25\"]}\n"
                      "tasks: [{name: broken}]\n",
-                     diagnostics);
+                     nullptr, diagnostics);
   ASSERT_TRUE(diagnostics.ok()) << diagnostics.ToString("test");
   ASSERT_NE(single.task, nullptr);
   EXPECT_EQ(single.task->timeout, Seconds(3));

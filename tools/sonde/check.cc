@@ -9,7 +9,7 @@ namespace sonde {
 int Check(const std::vector<std::string>& files) {
   int exit_code = 0;
   for (const std::string& path : files) {
-    const auto loaded = LoadFile(path, nullptr);
+    const auto loaded = LoadFile(path, {});
     if (!loaded.ok()) {
       PrintLines(stderr, std::string(loaded.status().message()));
       exit_code = 1;

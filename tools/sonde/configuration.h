@@ -19,9 +19,28 @@ inline constexpr size_t kConfigFileLimit = size_t{1} << 30;
 // anything is wrong nothing is taken: the error lists every place, a line each.
 struct LoadedFile {
   TaskFile file;
-  std::string warnings;  // "FILE:LINE:COLUMN: PATH: MESSAGE" lines
+  std::string warnings;    // "FILE:LINE:COLUMN: PATH: MESSAGE" lines
+  std::string digest;      // of the file and what it includes
+  bool unchanged = false;  // nothing but `digest` is filled: it is that of `before`
 };
-absl::StatusOr<LoadedFile> LoadFile(const std::string& path, Files* files);
+struct LoadOptions {
+  Files* files = nullptr;              // null: nothing is watched
+  const LoadedFile* before = nullptr;  // what is in force; equal content is not read again
+};
+absl::StatusOr<LoadedFile> LoadFile(const std::string& path, const LoadOptions& options);
+
+// The modules in force as YAML, secrets masked, and the settings: /config.
+std::string ConfigText(const TaskFile& file);
+
+// `module_files`: patterns as in a shell, relative to the folder of the file that names them.
+class GlobbedFiles final : public ModuleFiles {
+ public:
+  explicit GlobbedFiles(const std::string& main_file);
+  absl::StatusOr<std::vector<File>> Read(const std::string& pattern) override;
+
+ private:
+  std::string folder_;  // with a '/', or empty
+};
 
 // Findings as they stand, so that editors find their places; the last line is ended.
 void PrintLines(std::FILE* to, const std::string& lines);

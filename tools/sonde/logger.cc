@@ -54,7 +54,7 @@ using Append = void (*)(std::string&, std::string_view, std::string_view);
 
 // The levels' names are ours: spdlog would say "warning".
 std::string Fields(Append append, LogLevel level, std::string_view message,
-                   std::initializer_list<LogField> fields) {
+                   std::span<const LogField> fields) {
   std::string out;
   append(out, "level", kLevels[static_cast<size_t>(level)].name);
   append(out, "msg", message);
@@ -78,8 +78,7 @@ class SpdLogger : public Logger {
 
   bool Enabled(LogLevel level) const override { return level >= level_; }
 
-  void Log(LogLevel level, std::string_view message,
-           std::initializer_list<LogField> fields) override {
+  void Log(LogLevel level, std::string_view message, std::span<const LogField> fields) override {
     if (!Enabled(level)) return;
     const std::string text = Fields(append_, level, message, fields);
     logger_->log(kLevels[static_cast<size_t>(level)].spd, spdlog::string_view_t(text));
@@ -96,12 +95,19 @@ class SpdLogger : public Logger {
 
 std::string LogfmtFields(LogLevel level, std::string_view message,
                          std::initializer_list<LogField> fields) {
-  return Fields(AppendLogfmt, level, message, fields);
+  return Fields(AppendLogfmt, level, message, {fields.begin(), fields.size()});
 }
 
 std::string JsonFields(LogLevel level, std::string_view message,
                        std::initializer_list<LogField> fields) {
-  return Fields(AppendJson, level, message, fields);
+  return Fields(AppendJson, level, message, {fields.begin(), fields.size()});
+}
+
+std::optional<LogLevel> FindLogLevel(std::string_view word) {
+  for (const Level& row : kLevels) {
+    if (row.name == word) return row.level;
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<std::unique_ptr<Logger>> MakeLogger(std::string_view level,

@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,8 @@ namespace sonde {
 
 // `level`: debug, info, warn, error; `format`: logfmt, json. InvalidArgument for other words.
 absl::StatusOr<std::unique_ptr<Logger>> MakeLogger(std::string_view level, std::string_view format);
+
+std::optional<LogLevel> FindLogLevel(std::string_view word);
 
 // One line's text after its time. For tests.
 std::string LogfmtFields(LogLevel level, std::string_view message,

@@ -11,6 +11,7 @@
 #include "tools/sonde/check.h"
 #include "tools/sonde/probe.h"
 #include "tools/sonde/serve.h"
+#include "tools/sonde/serve_flags.h"
 #include "tools/sonde/version.h"
 
 namespace {
@@ -19,44 +20,6 @@ using sonde::ProbeOptions;
 using sonde::ServeOptions;
 
 constexpr std::array<std::string_view, 4> kCommands = {"serve", "probe", "check", "version"};
-
-// --web.listen-address -> SONDE_WEB_LISTEN_ADDRESS.
-std::string EnvironmentName(std::string_view flag) {
-  std::string name = "SONDE_";
-  for (const char c : flag.substr(2)) {
-    name += c == '.' || c == '-' ? '_' : static_cast<char>(std::toupper(c));
-  }
-  return name;
-}
-
-template <typename Value>
-CLI::Option* Flag(CLI::App* command, const std::string& flag, Value& value,
-                  const std::string& help) {
-  return command->add_option(flag, value, help)
-      ->envname(EnvironmentName(flag))
-      ->capture_default_str();
-}
-
-CLI::Option* Switch(CLI::App* command, const std::string& flag, bool& value,
-                    const std::string& help) {
-  return command->add_flag(flag, value, help)->envname(EnvironmentName(flag));
-}
-
-void AddServe(CLI::App& app, ServeOptions* options) {
-  CLI::App* serve = app.add_subcommand("serve", "probe the tasks of a file and serve metrics");
-  Flag(serve, "--config.file", options->config_file, "tasks, modules and settings");
-  Switch(serve, "--config.check", options->config_check, "check the file and exit");
-  Flag(serve, "--web.listen-address", options->listen_addresses, "HOST:PORT; may be repeated");
-  Flag(serve, "--web.allowed-hosts", options->allowed_hosts,
-       "names accepted in Host besides this machine's own; \"*\" accepts all");
-  Flag(serve, "--log.level", options->log_level, "debug, info, warn or error");
-  Flag(serve, "--log.format", options->log_format, "logfmt or json");
-  Flag(serve, "--shards", options->shards, "probing threads; 0: the file's, or one per core")
-      ->check(CLI::Range(0, 256));
-  Switch(serve, "--pin", options->pin, "keep each shard on a CPU of its own");
-  Switch(serve, "--keep-capabilities", options->keep_capabilities,
-         "give up no privilege; default: all but CAP_NET_RAW");
-}
 
 void AddProbe(CLI::App& app, ProbeOptions* options) {
   CLI::App* probe = app.add_subcommand("probe", "probe one target now and say what came of it");
@@ -82,7 +45,7 @@ int main(int argc, char** argv) {
   ServeOptions serve;
   ProbeOptions probe;
   std::vector<std::string> files;
-  AddServe(app, &serve);
+  AddServeFlags(app.add_subcommand("serve", "probe the tasks of a file and serve metrics"), &serve);
   AddProbe(app, &probe);
   CLI::App* check = app.add_subcommand("check", "say everything wrong with configuration files");
   check->add_option("files", files, "configuration files; - reads standard input")->required();
@@ -90,11 +53,13 @@ int main(int argc, char** argv) {
 
   // CLI11 takes them from the back.
   std::vector<std::string> words(argv + 1, argv + argc);
-  const bool top = !words.empty() && (words[0] == "--version" || words[0] == "--help-all" ||
-                                      words[0] == "--help" || words[0] == "-h");
+  const bool top =
+      !words.empty() && (words[0] == "--help-all" || words[0] == "--help" || words[0] == "-h");
   const bool named = !words.empty() && std::find(kCommands.begin(), kCommands.end(),
                                                  std::string_view(words[0])) != kCommands.end();
-  if (!named && !top && (words.empty() || words[0].starts_with("-"))) {
+  if (!named && std::find(words.begin(), words.end(), "--version") != words.end()) {
+    words = {"--version"};  // wherever it stands
+  } else if (!named && !top && (words.empty() || words[0].starts_with("-"))) {
     words.insert(words.begin(), "serve");
   }
   const bool probing = named && words[0] == "probe";
@@ -102,9 +67,13 @@ int main(int argc, char** argv) {
   try {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    // A usage error is 2 for a probe, whose 1 means "the target failed", and 1 elsewhere.
-    return code == 0 ? 0 : probing ? 2 : 1;
+    // Help goes to standard output; a mistake is one line on standard error, and 2 for a probe,
+    // whose 1 means "the target failed".
+    if (error.get_exit_code() != 0) {
+      std::fprintf(stderr, "sonde: error: %s, try --help\n", error.what());
+      return probing ? 2 : 1;
+    }
+    return app.exit(error);
   }
   if (version || app.got_subcommand("version")) {
     std::printf("%s\n", sonde::VersionLine().c_str());

@@ -61,7 +61,8 @@ int Probe(const ProbeOptions& options) {
     modules = *std::move(text);
   }
   Diagnostics diagnostics;
-  const SingleTask single = ReadSingleTask(TaskText(options), modules, diagnostics);
+  GlobbedFiles module_files(options.config_file);
+  const SingleTask single = ReadSingleTask(TaskText(options), modules, &module_files, diagnostics);
   if (!single.config_good) {
     PrintLines(stderr, diagnostics.ToString(options.config_file));
     return 2;

@@ -1,10 +1,13 @@
 #include "tools/sonde/serve.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <functional>
 #include <memory>
@@ -20,14 +23,13 @@
 #include "tools/sonde/configuration.h"
 #include "tools/sonde/logger.h"
 #include "tools/sonde/privileges.h"
+#include "tools/sonde/reloader.h"
 #include "tools/sonde/run_log.h"
 #include "tools/sonde/version.h"
+#include "tools/sonde/web_address.h"
 
 namespace sonde {
 namespace {
-
-using ReloadDone = std::function<void(absl::Status)>;
-constexpr size_t kReloadsWaiting = 64;
 
 WallTime Now() {
   timespec now{};
@@ -38,6 +40,20 @@ WallTime Now() {
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "sonde: %s\n", std::string(status.message()).c_str());
   return 1;
+}
+
+// sd_listen_fds(3): the sockets systemd passed to this process, from descriptor 3 on.
+std::vector<int> InheritedSockets() {
+  const char* pid = std::getenv("LISTEN_PID");
+  const char* count = std::getenv("LISTEN_FDS");
+  std::vector<int> sockets;
+  if (pid == nullptr || count == nullptr || std::atol(pid) != getpid()) return sockets;
+  for (int i = 0; i < std::atoi(count) && i < 64; ++i) {
+    const int descriptor = 3 + i;
+    fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+    sockets.push_back(descriptor);
+  }
+  return sockets;
 }
 
 void SetBodyMemory(const EngineSettings& settings) {
@@ -59,27 +75,44 @@ void LogLines(Logger& log, LogLevel level, std::string_view message, std::string
 // first, then the engine (its threads tell the sinks until they are joined), the loop last.
 class Service {
  public:
-  Service(const ServeOptions& options, std::unique_ptr<Logger> log)
-      : options_(options), log_(std::move(log)), run_log_(*log_, inbox_), self_(ThisBuild()) {}
+  Service(const ServeOptions& options, WebAddress address, std::unique_ptr<Logger> log,
+          std::unique_ptr<Logger> probe_log)
+      : options_(options),
+        address_(std::move(address)),
+        log_(std::move(log)),
+        probe_log_(std::move(probe_log)),
+        targets_watch_({.largest = kConfigFileLimit}),
+        run_log_(*log_, inbox_),
+        self_(ThisBuild()) {}
 
-  absl::Status Start(LoadedFile loaded, ListenSockets sockets);
+  absl::Status Start(Reading reading, ListenSockets sockets);
   void Run();
   void Stop();
 
  private:
   absl::Status StartEngine(const TaskFile& file);
+  void StartProbes();
   absl::Status StartServer(ListenSockets sockets);
-  void Take(LoadedFile loaded);
-  void Refuse(const absl::Status& status);
-  void Reload(ReloadDone done);
-  void LoadAgain();
+  absl::Status StartReloads();
+  absl::StatusOr<Reading> Read();
+  void Take(absl::StatusOr<Reading> reading);
+  void TakeConfig(LoadedFile loaded);
+  void TakeTargets(absl::StatusOr<LoadedTargets> loaded);
+  void TakeTasks();
+  void WarnOfCredentials();
   EngineSettings Settings(const TaskFile& file) const;
   void WarnOfRestart(const EngineSettings& wanted);
 
   const ServeOptions options_;
+  const WebAddress address_;
   std::unique_ptr<Logger> log_;
-  std::unique_ptr<ExporterLoop> loop_;
+  std::unique_ptr<Logger> probe_log_;
+  // What a reading on a worker uses outlives the loop, which waits for it.
   FileWatcher files_;
+  LoadedFile current_;     // in force
+  LoadedTargets targets_;  // the same
+  std::unique_ptr<ExporterLoop> loop_;
+  FileWatcher targets_watch_;
   TextsInbox inbox_;
   RunLog run_log_;
   SelfMetrics self_;
@@ -87,13 +120,13 @@ class Service {
   Configuration configuration_;
   EngineSettings at_start_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ProbeEndpoint> probes_;
   std::unique_ptr<Site> site_;
+  std::unique_ptr<Reloader> reloader_;
   std::unique_ptr<HttpServer> server_;
-  std::unique_ptr<ExporterLoop::Ticker> ticker_;
+  std::unique_ptr<ExporterLoop::Ticker> ticker_, auto_reload_;
   bool ready_ = false;
   bool stopping_ = false;
-  bool reloading_ = false;
-  std::vector<ReloadDone> asked_;  // and not yet answered by a reading
 };
 
 // Shards come first: a scrape of a large fleet must not make probes late. Raising the nice value
@@ -123,6 +156,18 @@ absl::Status Service::StartEngine(const TaskFile& file) {
   return files_.Start();
 }
 
+void Service::StartProbes() {
+  ProbeEndpoint::Parts parts;
+  parts.runner = engine_.get();
+  parts.now = Now;
+  parts.instant = ExporterLoop::MonotonicNow;
+  parts.post = [loop = loop_.get()](ExporterLoop::Task task) {
+    return loop->Post(std::move(task));
+  };
+  parts.log = probe_log_.get();
+  probes_ = std::make_unique<ProbeEndpoint>(options_.probe, std::move(parts));
+}
+
 absl::Status Service::StartServer(ListenSockets sockets) {
   SiteParts parts;
   parts.catalog = &catalog_;
@@ -131,25 +176,53 @@ absl::Status Service::StartServer(ListenSockets sockets) {
   parts.engine = engine_.get();
   parts.now = Now;
   parts.ready = [this] { return ready_ && !stopping_; };
-  parts.reload = [this](ReloadDone done) { Reload(std::move(done)); };
+  parts.reload = [this](Reloader::Done done) { reloader_->Reload(std::move(done)); };
   parts.posts_refused = [this] { return loop_->posts_refused(); };
+  parts.probes = probes_.get();
+  parts.prefix = address_.prefix;
+  parts.external_url = address_.url;
   site_ = std::make_unique<Site>(std::move(parts));
   Router router;
   if (absl::Status status = site_->AddTo(&router); !status.ok()) return status;
   HttpServerOptions server;
+  server.max_connections = options_.max_connections;
+  server.max_connections_per_client = options_.max_connections_per_client;
   server.allowed_hosts = options_.allowed_hosts;
+  if (!address_.host.empty()) server.allowed_hosts.push_back(address_.host);
   server.log = log_.get();
   server.registry = &self_.registry();
   server_ = std::make_unique<HttpServer>(*loop_, std::move(router), std::move(server));
   return server_->Start(std::move(sockets));
 }
 
-absl::Status Service::Start(LoadedFile loaded, ListenSockets sockets) {
+// A reload is asked for by a signal, a request, a file of targets that changed, or the clock.
+absl::Status Service::StartReloads() {
+  const auto reload = [this] { reloader_->Reload([](const absl::Status&) {}); };
+  for (const std::string& path : options_.targets.files) {
+    targets_watch_.OnChange(path, [this, reload](const FileContent&) {
+      // A message lost is made up for by the next change, or by a reload somebody asks for.
+      static_cast<void>(loop_->Post(reload));
+    });
+  }
+  if (!options_.targets.files.empty()) {
+    if (absl::Status status = targets_watch_.Start(); !status.ok()) return status;
+  }
+  if (options_.auto_reload) {
+    auto_reload_ = loop_->Every(Seconds(options_.auto_reload_seconds), reload);
+  }
+  return loop_->OnSignal(SIGHUP, reload);
+}
+
+absl::Status Service::Start(Reading reading, ListenSockets sockets) {
   auto loop = ExporterLoop::Create();
   if (!loop.ok()) return loop.status();
   loop_ = *std::move(loop);
-  if (absl::Status status = StartEngine(loaded.file); !status.ok()) return status;
-  for (const std::string& named : loaded.file.files) files_.Watch(named);
+  if (absl::Status status = StartEngine(reading.config.file); !status.ok()) return status;
+  for (const std::string& named : reading.config.file.files) files_.Watch(named);
+  StartProbes();
+  reloader_ = std::make_unique<Reloader>(
+      *loop_, [this] { return Read(); },
+      [this](absl::StatusOr<Reading> read) { Take(std::move(read)); });
   if (absl::Status status = StartServer(std::move(sockets)); !status.ok()) return status;
   for (const Address& address : server_->bound()) {
     log_->Log(LogLevel::kInfo, "listening", {{"address", address.HostPort()}});
@@ -157,10 +230,12 @@ absl::Status Service::Start(LoadedFile loaded, ListenSockets sockets) {
   for (const int signum : {SIGTERM, SIGINT}) {
     if (absl::Status s = loop_->OnSignal(signum, [this] { Stop(); }); !s.ok()) return s;
   }
-  const auto reload = [this] { Reload([](const absl::Status&) {}); };
-  if (absl::Status s = loop_->OnSignal(SIGHUP, reload); !s.ok()) return s;
-  ticker_ = loop_->Every(Seconds(1), [this] { site_->Receive(); });
-  Take(std::move(loaded));
+  if (absl::Status status = StartReloads(); !status.ok()) return status;
+  ticker_ = loop_->Every(Seconds(1), [this] {
+    site_->Receive();
+    probes_->Sweep();
+  });
+  Take(std::move(reading));
   ready_ = true;
   return absl::OkStatus();
 }
@@ -176,67 +251,91 @@ void Service::WarnOfRestart(const EngineSettings& wanted) {
   }
 }
 
-// Puts a loaded file in force. Loop thread.
-void Service::Take(LoadedFile loaded) {
-  LogLines(*log_, LogLevel::kWarn, "configuration", loaded.warnings);
-  TaskFile& file = loaded.file;
-  WarnOfRestart(Settings(file));
-  engine_->SetLimits(Settings(file));
-  SetBodyMemory(file.engine);
-  engine_->SetPolicy(std::make_shared<ProbePolicy>(std::move(file.policy)));
-  TaskDelta delta = configuration_.Replace(file.tasks);
-  log_->Log(LogLevel::kInfo, "configuration loaded",
-            {{"file", options_.config_file},
-             {"tasks", std::to_string(configuration_.size())},
-             {"changed", std::to_string(delta.upserts.size())},
-             {"removed", std::to_string(delta.removals.size())}});
-  catalog_.Apply(delta);
-  engine_->Apply(std::move(delta));
+void Service::WarnOfCredentials() {
+  if (options_.probe.guard_credentials) return;
+  for (const auto& [name, module] : current_.file.modules) {
+    const bool named = module->policy != nullptr && module->policy->names_targets();
+    if (!module->has_credentials || named) continue;
+    log_->Log(LogLevel::kWarn,
+              "this module shows its credentials to whatever target a request of /probe names: "
+              "give it a policy, or set --probe.credentials=named",
+              {{"module", name}});
+  }
+}
+
+// A worker's thread: nothing takes a reading while another goes on.
+absl::StatusOr<Reading> Service::Read() {
+  Reading reading;
+  LoadOptions options;
+  options.files = &files_;
+  options.before = &current_;
+  auto config = LoadFile(options_.config_file, options);
+  if (!config.ok()) return config.status();
+  reading.config = *std::move(config);
+  reading.targets =
+      LoadTargets(options_.targets, reading.config.unchanged ? current_.file : reading.config.file);
+  return reading;
+}
+
+void Service::Take(absl::StatusOr<Reading> reading) {
+  if (!reading.ok()) {
+    self_.SetReload(false, Now());
+    log_->Log(LogLevel::kError, "reload failed, the running configuration stays",
+              {{"file", options_.config_file}});
+    LogLines(*log_, LogLevel::kError, "configuration", std::string(reading.status().message()));
+    return;
+  }
+  if (!reading->config.unchanged) TakeConfig(std::move(reading->config));
+  TakeTargets(std::move(reading->targets));
+  TakeTasks();
   self_.SetReload(true, Now());
 }
 
-// Reads the file on a worker, takes it on the loop. One at a time: who asks meanwhile is answered
-// by one more reading, since the file may have changed after the running one read it.
-void Service::Reload(ReloadDone done) {
-  if (asked_.size() >= kReloadsWaiting) {
-    done(absl::ResourceExhaustedError("too many reloads wait"));
+// Puts a loaded file in force. Loop thread.
+void Service::TakeConfig(LoadedFile loaded) {
+  LogLines(*log_, LogLevel::kWarn, "configuration", loaded.warnings);
+  current_ = std::move(loaded);
+  const TaskFile& file = current_.file;
+  WarnOfRestart(Settings(file));
+  WarnOfCredentials();
+  engine_->SetLimits(Settings(file));
+  SetBodyMemory(file.engine);
+  engine_->SetPolicy(std::make_shared<ProbePolicy>(file.policy));
+  auto modules = std::make_shared<ProbeModules>();
+  modules->usable = file.modules;
+  modules->unusable = file.unusable_modules;
+  modules->texts = file.module_texts;
+  modules->config = ConfigText(file);
+  probes_->SetModules(std::move(modules));
+}
+
+void Service::TakeTargets(absl::StatusOr<LoadedTargets> loaded) {
+  if (options_.targets.files.empty()) return;
+  self_.SetTargets(loaded.ok());
+  if (!loaded.ok()) {
+    log_->Log(LogLevel::kError, "targets cannot be read, the ones before stay");
+    LogLines(*log_, LogLevel::kError, "targets", std::string(loaded.status().message()));
     return;
   }
-  asked_.push_back(std::move(done));
-  if (!reloading_) LoadAgain();
+  if (loaded->warnings != targets_.warnings) {
+    LogLines(*log_, LogLevel::kWarn, "targets", loaded->warnings);
+  }
+  targets_ = *std::move(loaded);
 }
 
-void Service::LoadAgain() {
-  reloading_ = true;
-  auto answered = std::make_shared<std::vector<ReloadDone>>(std::exchange(asked_, {}));
-  auto result = std::make_shared<absl::StatusOr<LoadedFile>>(absl::UnknownError("not loaded"));
-  const auto answer = [this, answered](const absl::Status& status) {
-    reloading_ = false;
-    for (const ReloadDone& done : *answered) done(status);
-    if (!asked_.empty() && !reloading_) LoadAgain();
-  };
-  const bool accepted =
-      loop_->RunInWorker([this, result] { *result = LoadFile(options_.config_file, &files_); },
-                         [this, result, answer] {
-                           const absl::Status status = result->status();
-                           if (status.ok()) {
-                             Take(*std::move(*result));
-                           } else {
-                             Refuse(status);
-                           }
-                           answer(status);
-                         });
-  if (accepted) return;
-  const absl::Status status = absl::ResourceExhaustedError("too many jobs wait");
-  Refuse(status);
-  answer(status);
-}
-
-void Service::Refuse(const absl::Status& status) {
-  self_.SetReload(false, Now());
-  log_->Log(LogLevel::kError, "reload failed, the running configuration stays",
-            {{"file", options_.config_file}});
-  LogLines(*log_, LogLevel::kError, "configuration", std::string(status.message()));
+void Service::TakeTasks() {
+  std::vector<std::shared_ptr<const Task>> tasks = current_.file.tasks;
+  tasks.insert(tasks.end(), targets_.tasks.begin(), targets_.tasks.end());
+  TaskDelta delta = configuration_.Replace(tasks);
+  if (!ready_ || !delta.upserts.empty() || !delta.removals.empty()) {
+    log_->Log(LogLevel::kInfo, "configuration loaded",
+              {{"file", options_.config_file},
+               {"tasks", std::to_string(configuration_.size())},
+               {"changed", std::to_string(delta.upserts.size())},
+               {"removed", std::to_string(delta.removals.size())}});
+  }
+  catalog_.Apply(delta);
+  engine_->Apply(std::move(delta));
 }
 
 void Service::Stop() {
@@ -246,6 +345,8 @@ void Service::Stop() {
   }
   log_->Log(LogLevel::kInfo, "stopping");
   ticker_.reset();
+  auto_reload_.reset();
+  probes_->CancelAll();
   server_->Stop(Seconds(2), [this] { loop_->Stop(); });
 }
 
@@ -260,34 +361,92 @@ absl::StatusOr<std::string> Unprivileged(const ServeOptions& options) {
                           " (--keep-capabilities does without)");
 }
 
+absl::StatusOr<ListenSockets> SocketsOf(const ServeOptions& options) {
+  if (options.config_check) return ListenSockets();
+  if (!options.systemd_socket) return ListenSockets::Bind(options.listen_addresses);
+  if (options.external_url.empty()) {
+    return absl::InvalidArgumentError("--web.systemd-socket needs --web.external-url");
+  }
+  const std::vector<int> inherited = InheritedSockets();
+  if (inherited.empty()) return absl::FailedPreconditionError("systemd passed no socket");
+  return ListenSockets::Inherit(inherited);
+}
+
+// What /probe may reach, and what is logged about it, by the flags.
+absl::Status PrepareProbes(Logger& log, ServeOptions* options) {
+  auto policy = std::make_shared<ProbePolicy>();
+  for (const bool allow : {true, false}) {
+    for (const std::string& rule : allow ? options->probe_allow : options->probe_deny) {
+      if (!allow && rule == "none") continue;
+      if (policy->Add(rule, allow)) continue;
+      return absl::InvalidArgumentError(std::string(allow ? "--probe.allow" : "--probe.deny") +
+                                        ": '" + rule + "' is no rule of a policy");
+    }
+  }
+  options->probe.policy = std::move(policy);
+  options->probe.guard_credentials = options->probe_credentials == "named";
+  if (!FindLogLevel(options->log_prober)) {
+    log.Log(LogLevel::kWarn, "--log.prober is no level, info counts",
+            {{"level", options->log_prober}});
+    options->log_prober = "info";
+  }
+  options->probe.log_level = *FindLogLevel(options->log_prober);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Reading> FirstReading(const ServeOptions& options) {
+  auto config = LoadFile(options.config_file, {});
+  if (!config.ok()) return config.status();
+  Reading reading;
+  reading.config = *std::move(config);
+  reading.targets = LoadTargets(options.targets, reading.config.file);
+  if (!reading.targets.ok()) return reading.targets.status();
+  return reading;
+}
+
+int SayGood(const ServeOptions& options, const Reading& reading) {
+  std::fprintf(stderr, "%s%s", reading.config.warnings.c_str(), reading.targets->warnings.c_str());
+  std::printf("%s: good, %zu tasks, %zu modules\n", options.config_file.c_str(),
+              reading.config.file.tasks.size() + reading.targets->tasks.size(),
+              reading.config.file.modules.size());
+  return 0;
+}
+
 }  // namespace
 
-int Serve(const ServeOptions& options) {
+std::string DefaultConfigFile() {
+  return access("sonde.yml", F_OK) != 0 && access("blackbox.yml", F_OK) == 0 ? "blackbox.yml"
+                                                                             : "sonde.yml";
+}
+
+int Serve(ServeOptions options) {
   // Whoever asks for a reload before we listen to it gets none, but does not end us either.
   std::signal(SIGHUP, SIG_IGN);
-  auto sockets = ListenSockets::Bind(options.config_check ? std::vector<std::string>{}
-                                                          : options.listen_addresses);
+  if (options.config_file.empty()) options.config_file = DefaultConfigFile();
+  auto sockets = SocketsOf(options);
   if (!sockets.ok()) return Fail(sockets.status());
   const auto kept = Unprivileged(options);
   if (!kept.ok()) return Fail(kept.status());
   auto log = MakeLogger(options.log_level, options.log_format);
   if (!log.ok()) return Fail(log.status());
-  auto loaded = LoadFile(options.config_file, nullptr);
-  if (!loaded.ok()) {
-    PrintLines(stderr, std::string(loaded.status().message()));
+  auto reading = FirstReading(options);
+  if (!reading.ok()) {
+    PrintLines(stderr, "sonde: " + std::string(reading.status().message()));
     return 1;
   }
-  if (options.config_check) {
-    std::fprintf(stderr, "%s", loaded->warnings.c_str());
-    std::printf("%s: good, %zu tasks, %zu modules\n", options.config_file.c_str(),
-                loaded->file.tasks.size(), loaded->file.modules.size());
-    return 0;
-  }
+  if (options.config_check) return SayGood(options, *reading);
+
+  if (absl::Status status = PrepareProbes(**log, &options); !status.ok()) return Fail(status);
+  auto address =
+      WebAddress::Of(options.external_url, options.route_prefix, options.listen_addresses);
+  if (!address.ok()) return Fail(address.status());
+  auto probe_log = MakeLogger(options.log_prober, options.log_format);
+  if (!probe_log.ok()) return Fail(probe_log.status());
   (*log)->Log(LogLevel::kInfo, "starting",
               {{"version", ThisBuild().version}, {"capabilities", *kept}});
-  Service service(options, *std::move(log));
-  absl::Status status = service.Start(*std::move(loaded), *std::move(sockets));
-  if (!status.ok()) return Fail(status);
+  Service service(options, *std::move(address), *std::move(log), *std::move(probe_log));
+  const absl::Status started = service.Start(*std::move(reading), *std::move(sockets));
+  if (!started.ok()) return Fail(started);
   service.Run();
   return 0;
 }

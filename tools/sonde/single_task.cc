@@ -8,15 +8,16 @@
 namespace sonde {
 
 SingleTask ReadSingleTask(std::string_view task_text, std::string_view config_text,
-                          Diagnostics& diagnostics) {
+                          ModuleFiles* module_files, Diagnostics& diagnostics) {
   SingleTask single;
-  const ProberList probers{Probers()};
+  const ProberList probers{SchemaProbers()};
   ModuleSet modules;
   YamlDocument config;
   if (!config_text.empty()) {
     config = ReadYaml(config_text, diagnostics);
     if (config.root().kind == ConfigNode::Kind::kMapping) {
-      modules = ReadModules(config.root().Find("modules"), "modules", probers, diagnostics);
+      ConfigReader in(&config.root(), "", diagnostics);
+      modules = ReadModules(in, probers, module_files);
       single.policy = ProbePolicy::Parse(config.root().Find("policy"), "policy", diagnostics);
     }
   }

@@ -9,6 +9,7 @@
 #include "engine/contract/config_node.h"
 #include "engine/contract/probe_policy.h"
 #include "engine/contract/task.h"
+#include "store/module_reader.h"
 
 namespace sonde {
 
@@ -20,8 +21,8 @@ struct SingleTask {
 };
 
 // `task_text`: a task as it stands in `tasks:`. `config_text`: a sonde.yml, "" for none; its tasks
-// are not read.
+// are not read. `module_files` finds what that key of it names.
 SingleTask ReadSingleTask(std::string_view task_text, std::string_view config_text,
-                          Diagnostics& diagnostics);
+                          ModuleFiles* module_files, Diagnostics& diagnostics);
 
 }  // namespace sonde
