@@ -293,6 +293,9 @@ void DnsConversation::ShowStrays() {
     Say(what);
     first = false;
   }
+  if (strays_.foreign == 0) return;
+  Say(", last ");
+  Say(strays_.from.HostPort());
 }
 
 // ---- the report ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ namespace {
 
 // By number.
 constexpr DnsType kTypes[] = {
+    {0, "None", ""},
     {1, "A", "a"},
     {2, "NS", "n"},
     {3, "MD", "n"},
@@ -93,6 +94,7 @@ constexpr DnsType kTypes[] = {
     {261, "RESINFO", "t"},
     {32768, "TA", "211h"},
     {32769, "DLV", "211h"},
+    {65535, "Reserved", ""},
 };
 
 struct Name {

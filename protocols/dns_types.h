@@ -22,8 +22,8 @@ struct DnsType {
   std::string_view fields;
 };
 
-// nullptr for a number or name that is not known. Names are upper case, as in blackbox_exporter's
-// modules; TYPE65 is none.
+// nullptr for a number or name that is not known. Case counts, as in blackbox_exporter's modules;
+// TYPE65 is no name.
 const DnsType* FindDnsType(uint16_t number);
 const DnsType* FindDnsType(std::string_view name);
 

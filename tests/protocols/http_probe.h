@@ -1,37 +1,17 @@
 // An HTTP probe out of YAML text and a target, driven by hand.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "engine/contract/files.h"
 #include "protocols/http_prober.h"
 #include "tests/support/conversation_driver.h"
+#include "tests/support/fake_files.h"
 #include "tests/support/module_text.h"
 
 namespace sonde {
-
-// Files that never touch a disk.
-class FakeFiles final : public Files {
- public:
-  std::map<std::string, std::string> contents;
-
-  uint64_t epoch() const override { return 1; }
-  std::shared_ptr<const FileContent> Find(std::string_view path) const override {
-    auto content = std::make_shared<FileContent>();
-    const auto found = contents.find(std::string(path));
-    if (found != contents.end()) {
-      content->data = found->second;
-    } else {
-      content->error = "open '" + std::string(path) + "': No such file or directory";
-    }
-    return content;
-  }
-  void Watch(const std::string&) override {}
-};
 
 struct HttpProbeText {
   std::string target = "http://shop.example/health";

@@ -23,13 +23,16 @@ constexpr std::array<std::string_view, 4> kCommands = {"serve", "probe", "check"
 
 void AddProbe(CLI::App& app, ProbeOptions* options) {
   CLI::App* probe = app.add_subcommand("probe", "probe one target now and say what came of it");
-  probe->add_option("type", options->type, "http, tcp or icmp")->required();
-  probe->add_option("target", options->target, "URL, host:port, or host")->required();
+  probe->add_option("type", options->type, "dns, http, tcp or icmp")->required();
+  probe->add_option("target", options->target, "URL, host:port, host, or a name to resolve")
+      ->required();
   probe->add_flag("--json", options->json, "one JSON object");
   probe->add_option("--config.file", options->config_file, "where --module is looked up");
   probe->add_option("--module", options->module, "a module of --config.file");
   probe->add_option("--options", options->options,
                     "the protocol's options as YAML, such as '{method: HEAD}'");
+  probe->add_option("--server", options->server, "dns: the server to ask; default: the system's");
+  probe->add_option("--query-type", options->query_type, "dns: A, AAAA, MX, ...; default: A");
   probe->add_option("--expect", options->expect, "such as '{status: 2xx, body_contains: ok}'");
   probe->add_option("--timeout", options->timeout, "such as 2s; default: the module's, or 5s");
 }

@@ -19,15 +19,30 @@ std::string Quoted(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+// Flags that stand for keys of the dns block.
+bool HasShortcuts(const ProbeOptions& options) {
+  return !options.server.empty() || !options.query_type.empty();
+}
+
+// The protocol's block; "" for none.
+std::string BlockText(const ProbeOptions& options) {
+  if (!HasShortcuts(options)) return options.options;
+  std::string text = "{";
+  if (!options.server.empty()) text += "server: " + Quoted(options.server) + ", ";
+  if (!options.query_type.empty()) text += "query_type: " + Quoted(options.query_type);
+  return text + "}";
+}
+
 // The task as a line of a file: the same rules, the same messages.
 std::string TaskText(const ProbeOptions& options) {
   std::string text = "{name: probe, type: " + Quoted(options.type) +
                      ", target: " + Quoted(options.target) + ", interval: 1h";
   if (!options.timeout.empty()) text += ", timeout: " + Quoted(options.timeout);
   if (!options.module.empty()) text += ", module: " + Quoted(options.module);
+  const std::string block = BlockText(options);
   const Prober* prober = FindProber(options.type);  // PING: the block is called icmp
-  const std::string block(prober ? prober->name() : options.type);
-  if (!options.options.empty()) text += ", " + block + ": " + options.options;
+  const std::string name(prober ? prober->name() : options.type);
+  if (!block.empty()) text += ", " + name + ": " + block;
   if (!options.expect.empty()) text += ", expect: " + options.expect;
   return text + "}";
 }
@@ -54,6 +69,11 @@ int Probe(const ProbeOptions& options) {
   std::string modules;
   if (!options.module.empty() && options.config_file.empty()) {
     return Usage("--module is looked up in a file: --config.file is missing");
+  }
+  if (HasShortcuts(options) && !(options.options.empty() && options.module.empty())) {
+    return Usage(
+        "--server and --query-type stand for '{server: ..., query_type: ...}': with "
+        "--options or --module they belong there");
   }
   if (!options.config_file.empty()) {
     auto text = ReadFileBounded(options.config_file, kConfigFileLimit);

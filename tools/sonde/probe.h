@@ -11,6 +11,8 @@ struct ProbeOptions {
   std::string config_file;  // "": none
   std::string module;       // of config_file
   std::string options;      // the protocol's block as YAML: "{method: HEAD}"
+  std::string server;       // dns: whom to ask; goes into the options
+  std::string query_type;   // dns: what to ask for; likewise
   std::string expect;       // "{status: 2xx}"
   std::string timeout;      // "": the module's, or 5s
   bool json = false;
