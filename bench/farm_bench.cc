@@ -1,6 +1,7 @@
 // How many answers one core of the farm gives: a farm of one thread, and a client on another that
-// keeps 64 connections busy (keep-alive), or opens one per request. `per_core` is answers per
-// second of the farm's own processor time, which is what counts where the two share a core.
+// keeps 64 connections busy (keep-alive), opens one per request, or keeps 256 DNS queries over UDP
+// in flight. `per_core` is answers per second of the farm's own processor time, which is what
+// counts where the two share a core.
 #include <arpa/inet.h>
 #include <benchmark/benchmark.h>
 #include <netinet/in.h>
@@ -108,6 +109,64 @@ void ConnectionPerRequest(benchmark::State& state) {
   Finish(state, cpu, answers);
 }
 
+// A query for NAME.farm.test A, NAME four digits.
+constexpr unsigned char kQuery[] =
+    "\0\0\1\0\0\1\0\0\0\0\0\0\4"
+    "0000\4farm\4test\0\0\1\0";  // and a last 1
+constexpr size_t kQuerySize = 12 + 5 + 5 + 5 + 1 + 4;
+constexpr size_t kInFlight = 256, kAtOnce = 32;
+
+void DnsOverUdp(benchmark::State& state) {
+  FarmConfig config;
+  config.listeners.resize(1);
+  config.listeners[0].kind = ListenerConfig::Kind::kDns;
+  config.listeners[0].delay = {Delay::Kind::kConstant, Microseconds(state.range(0)), {}, 0};
+  auto farm = Farm::Start(config);
+  if (!farm.ok()) return state.SkipWithError("no farm");
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const timeval timeout{5, 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons((*farm)->Ports(0)[0]);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof(to)) != 0)
+    state.SkipWithError("connect");
+
+  std::array<std::array<unsigned char, 512>, kAtOnce> bytes;
+  std::array<iovec, kAtOnce> parts;
+  std::array<mmsghdr, kAtOnce> heads{};
+  uint16_t serial = 0;
+  const auto ask = [&](size_t count) {
+    for (size_t i = 0; i < count; ++i, ++serial) {
+      std::memcpy(bytes[i].data(), kQuery, kQuerySize - 1);
+      bytes[i][kQuerySize - 1] = 1;
+      bytes[i][0] = static_cast<unsigned char>(serial >> 8);
+      bytes[i][1] = static_cast<unsigned char>(serial);
+      bytes[i][13] = static_cast<unsigned char>('0' + serial % 10);
+      parts[i] = {bytes[i].data(), kQuerySize};
+      heads[i].msg_hdr.msg_iov = &parts[i];
+      heads[i].msg_hdr.msg_iovlen = 1;
+    }
+    return sendmmsg(fd, heads.data(), static_cast<unsigned>(count), 0) == static_cast<int>(count);
+  };
+  for (size_t i = 0; i < kInFlight; i += kAtOnce) ask(kAtOnce);
+  const double cpu = OthersCpu();
+  size_t answers = 0;
+  for (auto _ : state) {
+    for (size_t i = 0; i < kAtOnce; ++i) parts[i].iov_len = bytes[i].size();
+    const int count = recvmmsg(fd, heads.data(), kAtOnce, MSG_WAITFORONE, nullptr);
+    if (count <= 0 || bytes[0][3] != 0x80 || !ask(static_cast<size_t>(count))) {
+      state.SkipWithError("no answer");
+      break;
+    }
+    answers += static_cast<size_t>(count);
+  }
+  Finish(state, cpu, answers);
+  close(fd);
+}
+
+BENCHMARK(DnsOverUdp)->Arg(0)->Arg(1000)->UseRealTime()->MinTime(2);
 BENCHMARK(KeepAlive)->UseRealTime()->MinTime(2);
 BENCHMARK(ConnectionPerRequest)->UseRealTime()->MinTime(2);
 

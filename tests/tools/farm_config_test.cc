@@ -47,11 +47,18 @@ listeners:
     script: [{send: "hi\n"}, {expect: a, send: b}]
     delay: {lognormal: 10ms, sigma: 1, most: 1s}
   - {kind: control, port: 9900, delay: 5ms}
+  - kind: dns
+    port: 5353
+    transport: udp
+    mix: {nxdomain: 1%, wrong_id: 2%}
+    zones:
+      - {name: shop.test, ttl: 5, records: ["@ A 127.0.0.1", '@ TXT "a; b"']}
+  - {kind: dot, port: 8853, certificate: wrong_name}
 )");
   EXPECT_EQ(config.seed, 42u);
   EXPECT_EQ(config.threads, 2);
   EXPECT_EQ(config.certificates, "/tmp/certs");
-  ASSERT_EQ(config.listeners.size(), 4u);
+  ASSERT_EQ(config.listeners.size(), 6u);
   const ListenerConfig& http = config.listeners[0];
   EXPECT_EQ(http.first_port, 8000);
   EXPECT_EQ(http.last_port, 8099);
@@ -65,6 +72,18 @@ listeners:
   EXPECT_EQ(config.listeners[2].service, ListenerConfig::Service::kScript);
   EXPECT_EQ(config.listeners[2].delay.most, Seconds(1));
   EXPECT_EQ(config.listeners[3].delay.a, Milliseconds(5));
+  const ListenerConfig& dns = config.listeners[4];
+  EXPECT_EQ(dns.transport, ListenerConfig::Transport::kUdp);
+  EXPECT_TRUE(dns.wants_udp());
+  EXPECT_FALSE(dns.wants_tcp());
+  EXPECT_EQ(dns.mix.shares[1].first, Behaviour::kWrongId);
+  ASSERT_EQ(dns.zones.size(), 1u);
+  EXPECT_EQ(dns.zones[0].name, "shop.test");
+  EXPECT_EQ(dns.zones[0].ttl, 5u);
+  ASSERT_EQ(dns.zones[0].records.size(), 2u);
+  EXPECT_EQ(dns.zones[0].records[1], "@ TXT \"a; b\"");
+  EXPECT_EQ(config.listeners[5].certificate, "wrong_name");
+  EXPECT_TRUE(config.listeners[5].has_tls());
 }
 
 TEST(FarmConfig, SaysWhatIsWrongAndWhere) {
@@ -75,11 +94,15 @@ listeners:
   - {kind: http, mix: {eror: 1%, reset: 200%}, mix_per: day}
   - {kind: https, certificate: fine}
   - {kind: http, mix: {reset: 60%, error: 60%}, delay: {uniform: [5ms, 1ms]}}
+  - {kind: dns, transport: sctp, zones: [{name: a.test, records: ["@ A x"]}, {ttl: 1}]}
 )");
   for (const char* said :
        {"unknown key", "listeners[0].kind", "listeners[0].port", "listeners[0].address",
         "no behaviour is called 'eror'", "'200%' is not a share", "listeners[1].mix_per",
-        "listeners[2].certificate", "come to more than 100%", "[least, most]"}) {
+        "listeners[2].certificate", "come to more than 100%", "[least, most]",
+        "listeners[4].transport",
+        "listeners[4].zones[0].records: record '@ A x': the data are none of type 'A'",
+        "listeners[4].zones[1].name"}) {
     EXPECT_THAT(errors, HasSubstr(said));
   }
 }
@@ -93,6 +116,8 @@ TEST(FarmConfig, Flags) {
   EXPECT_EQ(FarmConfig::ReadFlag("https:0:expired", &error)->certificate, "expired");
   EXPECT_EQ(FarmConfig::ReadFlag("tcp:25:smtp", &error)->service, ListenerConfig::Service::kSmtp);
   EXPECT_EQ(FarmConfig::ReadFlag("blackhole:81", &error)->kind, Kind::kBlackhole);
+  EXPECT_EQ(FarmConfig::ReadFlag("dns:53:wrong_id", &error)->mix.At(0), Behaviour::kWrongId);
+  EXPECT_EQ(FarmConfig::ReadFlag("dot:853:expired", &error)->certificate, "expired");
   for (const char* bad : {"", "http", "http:", "ftp:1", "http:1:nothing", "http:2-1", "http:99999",
                           "https:1:smtp", "http:1x"}) {
     EXPECT_FALSE(FarmConfig::ReadFlag(bad, &error)) << bad;

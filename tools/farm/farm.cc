@@ -12,7 +12,8 @@
 namespace sonde {
 namespace {
 
-constexpr const char* kKindNames[] = {"http", "https", "tcp", "refused", "blackhole", "control"};
+constexpr const char* kKindNames[] = {"http",      "https",   "tcp", "refused",
+                                      "blackhole", "control", "dns", "dot"};
 
 // As many connections as the system lets us have.
 void RaiseDescriptorLimit() {
@@ -77,7 +78,7 @@ std::string Farm::DescribeListeners() const {
     text += std::string(kKindNames[static_cast<size_t>(config.kind)]) + " " +
             (config.address == "loopback" ? "127.0.0.0/8" : config.address) + " " +
             PortsText(listener->ports);
-    if (config.kind == ListenerConfig::Kind::kHttps) text += " " + config.certificate;
+    if (config.has_tls()) text += " " + config.certificate;
     text += "\n";
   }
   return text;
@@ -112,7 +113,7 @@ std::string Farm::StatsJson() const {
       {"answers", &FarmCounters::answers},         {"bytes_in", &FarmCounters::bytes_in},
       {"bytes_out", &FarmCounters::bytes_out},     {"bad_requests", &FarmCounters::bad_requests},
       {"idle_closed", &FarmCounters::idle_closed}, {"accept_errors", &FarmCounters::accept_errors},
-      {"foreign", &FarmCounters::foreign}};
+      {"foreign", &FarmCounters::foreign},         {"dropped", &FarmCounters::dropped}};
   for (const auto& [name, member] : kFields) {
     field(name, sum([at = member](const FarmCounters& c) {
             return (c.*at).load(std::memory_order_relaxed);

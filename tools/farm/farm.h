@@ -22,6 +22,7 @@ namespace sonde {
 struct FarmCounters {
   std::atomic<uint64_t> accepted{0}, closed{0}, answers{0}, bytes_in{0}, bytes_out{0};
   std::atomic<uint64_t> bad_requests{0}, idle_closed{0}, accept_errors{0}, foreign{0};
+  std::atomic<uint64_t> dropped{0};  // datagrams that could not be answered or sent
   std::atomic<uint64_t> shown[kBehaviourCount] = {};  // behaviours carried out
 
   static void Add(std::atomic<uint64_t>& counter, uint64_t n = 1) {

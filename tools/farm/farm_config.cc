@@ -5,6 +5,7 @@
 
 #include "engine/contract/address.h"
 #include "engine/contract/duration_text.h"
+#include "tools/farm/dns_zones.h"
 
 namespace sonde {
 namespace {
@@ -18,7 +19,9 @@ constexpr BehaviourRow kBehaviours[] = {
 #undef SONDE_BEHAVIOUR_ROW
 };
 
-constexpr std::string_view kKinds[] = {"http", "https", "tcp", "refused", "blackhole", "control"};
+constexpr std::string_view kKinds[] = {"http",      "https",   "tcp", "refused",
+                                       "blackhole", "control", "dns", "dot"};
+constexpr std::string_view kTransports[] = {"both", "udp", "tcp"};
 constexpr std::string_view kServices[] = {"banner", "echo", "discard", "smtp", "redis", "script"};
 constexpr std::string_view kPer[] = {"request", "connection", "target"};
 constexpr std::string_view kCertificates[] = {"good",        "expired",    "not_yet_valid",
@@ -160,6 +163,27 @@ void ReadHttp(ConfigReader& in, ListenerConfig* listener) {
   in.Size("large_bytes", &listener->large_bytes);
 }
 
+// [{name: farm.test, ttl: 60, records: ["@ A 127.0.0.1", ...]}, ...]
+void ReadZones(ConfigReader& in, std::vector<DnsZoneConfig>* zones) {
+  const ConfigNode* node = in.Sequence("zones");
+  if (node == nullptr) return;
+  DnsZones known;
+  for (size_t i = 0; i < node->items.size(); ++i) {
+    ConfigReader zone(&node->items[i], in.PathOf("zones") + "[" + std::to_string(i) + "]",
+                      in.diagnostics());
+    DnsZoneConfig made;
+    int64_t ttl = made.ttl;
+    if (!zone.String("name", &made.name)) zone.Error("name", "must be the zone's name");
+    zone.Int("ttl", &ttl, 0, INT32_MAX);
+    made.ttl = static_cast<uint32_t>(ttl);
+    zone.StringList("records", &made.records);
+    zone.Finish();
+    const absl::Status status = known.AddZone(made.name, made.ttl, made.records);
+    if (!made.name.empty() && !status.ok()) zone.Error("records", std::string(status.message()));
+    zones->push_back(std::move(made));
+  }
+}
+
 ListenerConfig ReadListener(const ConfigNode& node, const std::string& path,
                             Diagnostics& diagnostics) {
   ListenerConfig listener;
@@ -186,6 +210,8 @@ ListenerConfig ReadListener(const ConfigNode& node, const std::string& path,
   in.String("banner", &listener.banner);
   ReadScript(in, &listener.script);
   if (!listener.script.empty()) listener.service = ListenerConfig::Service::kScript;
+  Word(in, "transport", kTransports, &listener.transport);
+  ReadZones(in, &listener.zones);
   in.Finish();
   return listener;
 }
@@ -250,7 +276,7 @@ std::optional<ListenerConfig> FarmConfig::ReadFlag(std::string_view text, std::s
   }
   listener.kind = static_cast<ListenerConfig::Kind>(*kind);
   if (rest.empty()) return listener;
-  if (listener.kind == ListenerConfig::Kind::kHttps && Position(kCertificates, rest)) {
+  if (listener.has_tls() && Position(kCertificates, rest)) {
     listener.certificate = std::string(rest);
   } else if (const auto service = Position(kServices, rest);
              listener.kind == ListenerConfig::Kind::kTcp && service) {

@@ -21,6 +21,8 @@ using Kind = ListenerConfig::Kind;
 using StepKind = FarmStep::Kind;
 
 constexpr uint64_t kAcceptTag = uint64_t{1} << 63;
+constexpr uint64_t kDatagramTag = uint64_t{1} << 62;
+constexpr uint32_t kGenerations = (1u << 30) - 1;  // below the tags
 constexpr uint64_t kWakeTag = ~uint64_t{0};
 constexpr size_t kChunk = 64 * 1024;
 constexpr int64_t kSweepEvery = 1'000'000'000;
@@ -82,18 +84,21 @@ FarmWorker::FarmWorker(Farm& farm, int index, uint64_t seed, Duration idle,
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       filler_(kChunk, 'x'),
-      in_(kChunk) {
+      in_(kChunk),
+      dns_(seed, index, counters_) {
   if (!ok()) return;
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = kWakeTag;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event);
   for (const auto& listener : listeners) {
-    if (listener->config.kind == Kind::kRefused || listener->config.kind == Kind::kBlackhole) {
-      continue;
-    }
+    if (listener->config.is_passive()) continue;
     for (const FarmSocket& socket : listener->sockets[static_cast<size_t>(index)]) {
       accepting_.push_back({listener.get(), socket});
+    }
+    for (const FarmSocket& socket : listener->datagrams[static_cast<size_t>(index)]) {
+      event.data.u64 = kDatagramTag | dns_.Add(*listener, socket);
+      epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.fd, &event);
     }
   }
   ResumeAccepting();
@@ -124,13 +129,14 @@ void FarmWorker::Run() {
     Poll(now_);
     now_ = MonotonicNs();
     FireTimers(now_);
+    dns_.FireTimers(now_);
     if (resume_accepting_ != 0 && now_ >= resume_accepting_) ResumeAccepting();
     if (now_ >= next_sweep_) SweepIdle(now_);
   }
 }
 
 void FarmWorker::Poll(int64_t now) {
-  int64_t until = next_sweep_;
+  int64_t until = std::min(next_sweep_, dns_.NextWake());
   if (!timers_.empty()) until = std::min(until, timers_.top().at);
   if (resume_accepting_ != 0) until = std::min(until, resume_accepting_);
   const int64_t wait = std::max<int64_t>(0, until - now);
@@ -148,6 +154,10 @@ void FarmWorker::OnEvent(uint64_t tag, uint32_t events) {
   if (tag == kWakeTag) return;  // stop_ tells the rest
   if (tag & kAcceptTag) {
     Accept(accepting_[static_cast<size_t>(tag & ~kAcceptTag)]);
+    return;
+  }
+  if (tag & kDatagramTag) {
+    dns_.OnReadable(static_cast<size_t>(tag & ~kDatagramTag), now_);
     return;
   }
   Connection& c = *connections_[static_cast<size_t>(tag & 0xFFFFFFFF)];
@@ -191,8 +201,7 @@ void FarmWorker::Accept(Accepting& from) {
       Close(c, false, false);
       continue;
     }
-    const bool per_target = c.listener->config.mix.per == Mix::Per::kTarget;
-    Open(c, per_target ? TargetUnit(fd, c.port) : random_.Unit());
+    Open(c, ConnectionUnit(fd, *from.listener, c.port));
   }
 }
 
@@ -233,15 +242,15 @@ FarmWorker::Connection& FarmWorker::Take(int fd, FarmListener& listener, uint16_
   return c;
 }
 
-double FarmWorker::TargetUnit(int fd, uint16_t port) const {
+// A connection's own draw.
+double FarmWorker::ConnectionUnit(int fd, const FarmListener& listener, uint16_t port) {
+  if (listener.config.mix.per != Mix::Per::kTarget) return random_.Unit();
   sockaddr_storage local{};
   socklen_t size = sizeof(local);
   getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
-  uint64_t hash = Random::Mix(seed_ ^ port);
-  if (local.ss_family == AF_INET) {
-    hash = Random::Mix(hash ^ reinterpret_cast<const sockaddr_in&>(local).sin_addr.s_addr);
-  }
-  return static_cast<double>(hash >> 11) * 0x1.0p-53;
+  const bool v4 = local.ss_family == AF_INET;
+  return TargetUnit(seed_, port,
+                    v4 ? reinterpret_cast<const sockaddr_in&>(local).sin_addr.s_addr : 0);
 }
 
 void FarmWorker::Open(Connection& c, double unit) {
@@ -255,7 +264,7 @@ void FarmWorker::Open(Connection& c, double unit) {
     Close(c, true, false);
     return;
   }
-  if (config.kind == Kind::kHttps) {
+  if (config.has_tls()) {
     c.ssl = SSL_new(c.listener->tls.get());
     SSL_set_fd(c.ssl, c.fd);
     SSL_set_accept_state(c.ssl);
@@ -346,6 +355,8 @@ bool FarmWorker::Plan(Connection& c) {
   if (c.steps.empty() && !c.in.empty() && !c.ignoring) {
     if (c.listener->config.kind == Kind::kTcp) {
       PlanLines(c);
+    } else if (c.listener->config.is_dns()) {
+      PlanDns(c);
     } else {
       PlanHttp(c);
     }
@@ -391,6 +402,20 @@ void FarmWorker::PlanHttp(Connection& c) {
   }
   c.first_answer = false;
   c.in.erase(0, request.size);
+}
+
+// RFC 1035 section 4.2.2: two bytes of length before each message.
+void FarmWorker::PlanDns(Connection& c) {
+  const auto* const bytes = reinterpret_cast<const uint8_t*>(c.in.data());
+  if (c.in.size() < 2) return;
+  const size_t size = size_t{bytes[0]} << 8 | bytes[1];
+  if (c.in.size() < 2 + size) return;
+  const Behaviour shown =
+      c.listener->dns.AnswerStream({bytes + 2, size}, Choose(c), random_, c.steps);
+  FarmCounters::Add(counters_.answers);
+  FarmCounters::Add(counters_.shown[static_cast<size_t>(shown)]);
+  c.first_answer = false;
+  c.in.erase(0, 2 + size);
 }
 
 void FarmWorker::AnswerControl(Connection& c, const FarmRequest& request) {
@@ -557,7 +582,7 @@ void FarmWorker::Close(Connection& c, bool reset, bool orderly) {
   }
   close(c.fd);
   c.fd = -1;
-  ++c.generation;
+  c.generation = (c.generation + 1) & kGenerations;
   c.in.clear();
   if (c.in.capacity() > kChunk) c.in.shrink_to_fit();
   c.steps.Clear();

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/farm/dns_sockets.h"
 #include "tools/farm/farm.h"
 #include "tools/farm/farm_listener.h"
 #include "tools/farm/line_service.h"
@@ -52,6 +53,7 @@ class FarmWorker {
   bool Plan(Connection& c);  // true: there are steps
   void PlanHttp(Connection& c);
   void PlanLines(Connection& c);
+  void PlanDns(Connection& c);
   void AnswerControl(Connection& c, const FarmRequest& request);
   void Advance(Connection& c);
   bool Carry(Connection& c, FarmStep& step);  // true: done, go on
@@ -61,7 +63,7 @@ class FarmWorker {
   void SweepIdle(int64_t now);
   void Close(Connection& c, bool reset, bool orderly);
   Behaviour Choose(Connection& c);
-  double TargetUnit(int fd, uint16_t port) const;
+  double ConnectionUnit(int fd, const FarmListener& listener, uint16_t port);
   Connection& Take(int fd, FarmListener& listener, uint16_t port);
 
   Farm& farm_;
@@ -77,6 +79,7 @@ class FarmWorker {
   int64_t now_ = 0, next_sweep_ = 0, resume_accepting_ = 0;
   std::vector<char> filler_, in_;
   FarmCounters counters_;
+  DnsSockets dns_;
 };
 
 }  // namespace sonde

@@ -157,10 +157,6 @@ void HttpTarget::Plan(Behaviour behaviour, const FarmRequest& request, Random& r
   const std::string_view head = whole.substr(0, keep_head_);
   const size_t half = body.size() / 2;
   switch (behaviour) {
-    case Behaviour::kOk:
-    case Behaviour::kCount:
-      SendOk(request, steps);
-      break;
     case Behaviour::kError:
       steps.Send(ForMethod(request, request.keep_alive ? error_keep_ : error_close_));
       break;
@@ -247,6 +243,9 @@ void HttpTarget::Plan(Behaviour behaviour, const FarmRequest& request, Random& r
       }
       break;
     }
+    default:  // kOk, and what other protocols do
+      SendOk(request, steps);
+      break;
   }
   steps.Add(request.keep_alive ? Kind::kNext : Kind::kClose);
 }
