@@ -1,0 +1,216 @@
+"""Network namespaces of a test, and what joins them.
+
+A namespace here has no name and no file: it is held by a descriptor of ours and by the programs in
+it, and goes with the last of them, however the test ends. Joined are two of them by a veth pair or by
+our `line` (docs/line.md); three make a way with a router.
+
+    pair = netns.veth(box)                         # or netns.line(box, delay="20ms", loss="10%")
+    box.enter_context(pair.near.entered())         # this thread and what it starts are there now
+    with pair.far.entered():
+        farm = box.farm("--listen=dns:53")
+    ... pair.far.v4, pair.far.v6 ...
+
+Needs root; `need()` skips the test without.
+"""
+import contextlib
+import ctypes
+import errno
+import ipaddress
+import json
+import os
+import pathlib
+import socket
+import subprocess
+
+import harness
+
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
+OURS = "/proc/thread-self/ns/net"
+
+
+def call(function, *arguments):
+    if function(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{function.__name__}: {os.strerror(number)}")
+
+
+def need(*programs):
+    """Skips the test where namespaces cannot be made. Returns the paths of `programs`."""
+    harness.need("ip")
+    if os.geteuid() != 0:
+        harness.skip("network namespaces need root")
+    try:
+        Namespace().close()
+    except OSError as error:
+        harness.skip(f"no network namespaces here: {error}")
+    return harness.need(*programs) if programs else None
+
+
+def need_line():
+    """The same, for `line`."""
+    need()
+    if not os.path.exists("/dev/net/tun"):
+        harness.skip("no /dev/net/tun")
+    try:
+        with open("/dev/net/tun", "rb"):
+            pass
+    except OSError as error:
+        harness.skip(f"/dev/net/tun: {error}")
+
+
+class Namespace:
+    """A network namespace with nothing in it but a working loopback device."""
+
+    def __init__(self):
+        home = os.open(OURS, os.O_RDONLY)
+        try:
+            call(LIBC.unshare, CLONE_NEWNET)
+            self.fd = os.open(OURS, os.O_RDONLY)
+            call(LIBC.setns, home, CLONE_NEWNET)
+        finally:
+            os.close(home)
+        self.v4 = self.v6 = None  # its first addresses
+        # No address is tried out before it is used, and none is made up.
+        for scope in ("all", "default"):
+            self.sysctl(f"ipv6/conf/{scope}/accept_dad", 0)
+            self.sysctl(f"ipv6/conf/{scope}/accept_ra", 0)
+        self.ip("link", "set", "lo", "up")
+
+    @property
+    def path(self):
+        return f"/proc/{os.getpid()}/fd/{self.fd}"
+
+    def close(self):
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
+    @contextlib.contextmanager
+    def entered(self):
+        """This thread, and programs it starts, are in the namespace within the block."""
+        home = os.open(OURS, os.O_RDONLY)
+        call(LIBC.setns, self.fd, CLONE_NEWNET)
+        try:
+            yield self
+        finally:
+            call(LIBC.setns, home, CLONE_NEWNET)
+            os.close(home)
+
+    def run(self, *words, text=None):
+        """Output of a program that ends by itself; AssertionError when it fails."""
+        with self.entered():
+            done = subprocess.run([str(w) for w in words], input=text, text=True, check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  timeout=harness.PATIENCE)
+        assert done.returncode == 0, f"{words}: {done.returncode} {done.stderr}"
+        return done.stdout
+
+    def ip(self, *words):
+        return self.run(harness.need("ip"), *words)
+
+    def sysctl(self, name, value):
+        with self.entered():
+            pathlib.Path("/proc/sys/net", name).write_text(f"{value}\n")
+
+    def rules(self, text):
+        """Packet filter rules of one table: what stands between the braces of `chain`s."""
+        self.run(harness.need("nft"), "-f", "-", text=f"table inet test {{\n{text}\n}}\n")
+
+    def no_rules(self):
+        self.run(harness.need("nft"), "flush", "ruleset")
+
+    def set_up(self, device, v4, v6, more=()):
+        """Brings a device up with addresses such as 10.0.0.1/24 and fd00::1/64. `more`: other words
+        of `ip link set`."""
+        self.ip("link", "set", "dev", device, *more, "up")
+        self.ip("addr", "add", v4, "dev", device)
+        self.ip("addr", "add", v6, "dev", device, "nodad")
+        self.v4 = self.v4 or str(ipaddress.ip_interface(v4).ip)
+        self.v6 = self.v6 or str(ipaddress.ip_interface(v6).ip)
+
+    def reaches(self, address):
+        """Whether packets come and go: nobody listens on the port, and that is answered."""
+        with self.entered(), socket.socket(
+                socket.AF_INET6 if ":" in address else socket.AF_INET) as tried:
+            tried.settimeout(3)
+            return tried.connect_ex((address, 9)) in (0, errno.ECONNREFUSED)
+
+
+class Pair:
+    """Two joined namespaces. `near_device` and `far_device` are the ends."""
+
+    def __init__(self, near, far, near_device, far_device, line=None):
+        self.near, self.far = near, far
+        self.near_device, self.far_device = near_device, far_device
+        self.line = line  # the program, when there is one
+
+    def wait(self):
+        for address in (self.far.v4, self.far.v6):
+            harness.until(f"{address} is reached", lambda a=address: self.near.reaches(a))
+        return self
+
+    def line_counts(self):
+        """Ends the line; what it carried: {"there": {"taken": ...}, "back": {...}}."""
+        self.line.stop()
+        return json.loads(self.line.text().splitlines()[-1])
+
+
+def namespace(box):
+    made = Namespace()
+    box.callback(made.close)
+    return made
+
+
+def addresses(subnet, host):
+    return f"10.77.{subnet}.{host}/24", f"fd77:0:0:{subnet:x}::{host}/64"
+
+
+def join(near, far, subnet=0, mtu=1500, name="veth"):
+    """A veth pair between two namespaces; returns its Pair, not waited for."""
+    ends = f"{name}{subnet}n", f"{name}{subnet}f"
+    near.ip("link", "add", ends[0], "mtu", mtu, "type", "veth", "peer", "name", ends[1], "mtu", mtu,
+            "netns", far.path)
+    near.set_up(ends[0], *addresses(subnet, 1))
+    far.set_up(ends[1], *addresses(subnet, 2))
+    return Pair(near, far, *ends)
+
+
+def veth(box, mtu=1500):
+    """Two namespaces joined as by a cable."""
+    return join(namespace(box), namespace(box), mtu=mtu).wait()
+
+
+def lay_line(box, near, far, subnet=0, name="line", **conditions):
+    """A line between two namespaces. `conditions`: its flags, reorder_by for --reorder-by and so on;
+    those that are True have no value. Returns its Pair, not waited for."""
+    device = f"line{subnet}"
+    flags = [f"--{flag.replace('_', '-')}" + ("" if value is True else f"={value}")
+             for flag, value in conditions.items()]
+    program = box.start(name, [harness.binaries() / "line", f"--near={near.path}:{device}",
+                               f"--far={far.path}:{device}", *flags], None)
+    program.until_ready(lambda: "ready" in program.text())
+    for end, host in ((near, 1), (far, 2)):
+        end.set_up(device, *addresses(subnet, host), more=("addrgenmode", "none"))
+    return Pair(near, far, device, device, program)
+
+
+def line(box, **conditions):
+    """Two namespaces joined by a line."""
+    return lay_line(box, namespace(box), namespace(box), **conditions).wait()
+
+
+def routed(box, far_mtu=1500):
+    """Near and far with a router between them: (pair, router). The way behind it may be narrow."""
+    near, router, far = (namespace(box) for _ in range(3))
+    join(near, router, subnet=1)
+    join(router, far, subnet=2, mtu=far_mtu)
+    for family in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        router.sysctl(family, 1)
+    # The kernel sends few errors a second to one host, and says so to nobody.
+    router.sysctl("ipv4/icmp_ratelimit", 0)
+    router.sysctl("ipv6/icmp/ratelimit", 0)
+    for end, subnet, host in ((near, 1, 2), (far, 2, 1)):
+        for via in addresses(subnet, host):
+            end.ip("route", "add", "default", "via", via.split("/")[0])
+    return Pair(near, far, "veth1n", "veth2f").wait(), router
