@@ -132,6 +132,8 @@ server:
   module-config: "iterator"
   max-udp-size: 4096
   edns-buffer-size: 1232
+  outbound-msg-retry: 0
+  infra-cache-max-rtt: 1000
   local-zone: "test." nodefault
   local-zone: "shop.test." static
   local-zone: "elsewhere.test." refuse

@@ -8,12 +8,12 @@
 namespace sonde {
 namespace {
 
-DnsParse Read(const std::string& bytes, DnsQuery* query) {
-  return ReadDnsQuery({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, query);
+FarmDnsParse Read(const std::string& bytes, FarmDnsQuery* query) {
+  return ReadFarmDnsQuery({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, query);
 }
 
-DnsParse Read(const std::string& bytes) {
-  DnsQuery query;
+FarmDnsParse Read(const std::string& bytes) {
+  FarmDnsQuery query;
   return Read(bytes, &query);
 }
 
@@ -26,8 +26,8 @@ TEST(DnsMessage, ReadsAQuery) {
   DnsAsk ask;
   ask.name = "Www.Farm.test";
   ask.type = 28;
-  DnsQuery query;
-  ASSERT_EQ(Read(ask.Bytes(), &query), DnsParse::kGood);
+  FarmDnsQuery query;
+  ASSERT_EQ(Read(ask.Bytes(), &query), FarmDnsParse::kGood);
   EXPECT_EQ(query.id, 0x1234);
   EXPECT_TRUE(query.recursion_desired);
   EXPECT_EQ(query.type, 28);
@@ -42,8 +42,8 @@ TEST(DnsMessage, TheClientsLimitIsKeptWithinOurs) {
        {std::pair(0, 512u), {511, 512u}, {1232, 1232u}, {4096, 4096u}, {65535, 4096u}}) {
     DnsAsk ask;
     ask.edns_size = offered;
-    DnsQuery query;
-    ASSERT_EQ(Read(ask.Bytes(), &query), DnsParse::kGood);
+    FarmDnsQuery query;
+    ASSERT_EQ(Read(ask.Bytes(), &query), FarmDnsParse::kGood);
     EXPECT_TRUE(query.edns);
     EXPECT_EQ(query.udp_limit(), limit);
   }
@@ -55,21 +55,22 @@ TEST(DnsMessage, EveryPartAndEveryByteTooManyIsMalformed) {
   const std::string whole = ask.Bytes();
   for (size_t size = 0; size < whole.size(); ++size) {
     EXPECT_EQ(Read(whole.substr(0, size)),
-              size < kDnsHeaderSize ? DnsParse::kIgnore : DnsParse::kMalformed)
+              size < kDnsHeaderSize ? FarmDnsParse::kIgnore : FarmDnsParse::kMalformed)
         << size;
   }
-  EXPECT_EQ(Read(whole + '\0'), DnsParse::kMalformed);
+  EXPECT_EQ(Read(whole + '\0'), FarmDnsParse::kMalformed);
 }
 
 TEST(DnsMessage, AnswersAndOtherOperationsAreNoQueries) {
   const std::string whole = DnsAsk().Bytes();
-  EXPECT_EQ(Read(With(whole, 2, '\x81')), DnsParse::kIgnore);
-  EXPECT_EQ(Read(With(whole, 2, '\x29')), DnsParse::kNotImplemented);  // UPDATE
+  EXPECT_EQ(Read(With(whole, 2, '\x81')), FarmDnsParse::kIgnore);
+  EXPECT_EQ(Read(With(whole, 2, '\x29')), FarmDnsParse::kNotImplemented);  // UPDATE
   for (const size_t count : {5, 7, 9}) {  // two questions, an answer, an authority
-    EXPECT_EQ(Read(With(whole, count, static_cast<char>(whole[count] + 1))), DnsParse::kMalformed)
+    EXPECT_EQ(Read(With(whole, count, static_cast<char>(whole[count] + 1))),
+              FarmDnsParse::kMalformed)
         << count;
   }
-  EXPECT_EQ(Read(With(whole, 5, 0)), DnsParse::kMalformed);
+  EXPECT_EQ(Read(With(whole, 5, 0)), FarmDnsParse::kMalformed);
 }
 
 TEST(DnsMessage, NamesHaveTheirBounds) {
@@ -81,13 +82,13 @@ TEST(DnsMessage, NamesHaveTheirBounds) {
   const auto label = [](size_t size) {
     return std::string(1, static_cast<char>(size)) + std::string(size, 'x');
   };
-  EXPECT_EQ(read(root), DnsParse::kGood);
-  EXPECT_EQ(read(label(63) + root), DnsParse::kGood);
-  EXPECT_EQ(read(label(64) + root), DnsParse::kMalformed);
+  EXPECT_EQ(read(root), FarmDnsParse::kGood);
+  EXPECT_EQ(read(label(63) + root), FarmDnsParse::kGood);
+  EXPECT_EQ(read(label(64) + root), FarmDnsParse::kMalformed);
   const std::string three = label(63) + label(63) + label(63);  // 192 bytes
-  EXPECT_EQ(read(three + label(61) + root), DnsParse::kGood) << "255 bytes";
-  EXPECT_EQ(read(three + label(62) + root), DnsParse::kMalformed) << "256 bytes";
-  EXPECT_EQ(read("\xC0\x0C"), DnsParse::kMalformed) << "a pointer at itself";
+  EXPECT_EQ(read(three + label(61) + root), FarmDnsParse::kGood) << "255 bytes";
+  EXPECT_EQ(read(three + label(62) + root), FarmDnsParse::kMalformed) << "256 bytes";
+  EXPECT_EQ(read("\xC0\x0C"), FarmDnsParse::kMalformed) << "a pointer at itself";
 }
 
 TEST(DnsMessage, AdditionalRecordsAreCountedAndMeasured) {
@@ -97,27 +98,27 @@ TEST(DnsMessage, AdditionalRecordsAreCountedAndMeasured) {
   };
   const std::string opt("\0\0\x29\4\xD0\0\0\0\0\0\0", 11);
   const std::string other("\0\0\1\0\1\0\0\0\0\0\1x", 12);
-  EXPECT_EQ(with(1, opt), DnsParse::kGood);
-  EXPECT_EQ(with(2, opt + opt), DnsParse::kMalformed) << "OPT twice";
-  EXPECT_EQ(with(1, "\1x" + opt), DnsParse::kMalformed) << "OPT of a name";
-  EXPECT_EQ(with(2, opt + other), DnsParse::kGood);
+  EXPECT_EQ(with(1, opt), FarmDnsParse::kGood);
+  EXPECT_EQ(with(2, opt + opt), FarmDnsParse::kMalformed) << "OPT twice";
+  EXPECT_EQ(with(1, "\1x" + opt), FarmDnsParse::kMalformed) << "OPT of a name";
+  EXPECT_EQ(with(2, opt + other), FarmDnsParse::kGood);
   std::string many;
   for (size_t i = 0; i < kDnsMostAdditional; ++i) many += other;
-  EXPECT_EQ(with(kDnsMostAdditional, many), DnsParse::kGood);
-  EXPECT_EQ(with(kDnsMostAdditional + 1, many + other), DnsParse::kMalformed);
+  EXPECT_EQ(with(kDnsMostAdditional, many), FarmDnsParse::kGood);
+  EXPECT_EQ(with(kDnsMostAdditional + 1, many + other), FarmDnsParse::kMalformed);
   // A cookie (RFC 7873), and one whose length lies.
   const std::string cookie(
       "\0\0\x29\4\xD0\0\0\0\0\0\x0C\0\x0A\0\x08"
       "12345678",
       23);
-  EXPECT_EQ(with(1, cookie), DnsParse::kGood);
-  EXPECT_EQ(with(1, With(cookie, 14, 9)), DnsParse::kMalformed);
-  EXPECT_EQ(with(1, With(cookie, 14, 7)), DnsParse::kMalformed);
+  EXPECT_EQ(with(1, cookie), FarmDnsParse::kGood);
+  EXPECT_EQ(with(1, With(cookie, 14, 9)), FarmDnsParse::kMalformed);
+  EXPECT_EQ(with(1, With(cookie, 14, 7)), FarmDnsParse::kMalformed);
 }
 
 TEST(DnsMessage, AWriterStopsAtItsEnd) {
   std::array<uint8_t, 5> bytes{};
-  DnsWriter out(bytes);
+  FarmDnsWriter out(bytes);
   out.U32(0x01020304);
   EXPECT_FALSE(out.overflow());
   out.U16(0x0506);

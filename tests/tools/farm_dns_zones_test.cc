@@ -8,13 +8,13 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using Found = DnsZones::Found;
+using Found = FarmDnsZones::Found;
 using namespace std::string_literals;
 
 const std::string kOrigin = "\4farm\4test\0"s;
 
 std::string NameError(const std::string& text) {
-  const auto name = DnsNameFromText(text, kOrigin);
+  const auto name = FarmDnsNameFromText(text, kOrigin);
   return name.ok() ? "no error" : std::string(name.status().message());
 }
 
@@ -31,11 +31,11 @@ TEST(DnsName, IsReadAsZoneFilesHaveIt) {
       {std::string(63, 'x'), "\x3F" + std::string(63, 'x') + kOrigin},
   };
   for (const auto& [text, wire] : cases) {
-    const auto name = DnsNameFromText(text, kOrigin);
+    const auto name = FarmDnsNameFromText(text, kOrigin);
     ASSERT_TRUE(name.ok()) << text << name.status();
     EXPECT_EQ(*name, wire) << text;
   }
-  EXPECT_EQ(DnsLowerCase("\3WwW\1*\0"s), "\3www\1*\0"s);
+  EXPECT_EQ(FarmDnsLowerCase("\3WwW\1*\0"s), "\3www\1*\0"s);
 }
 
 TEST(DnsName, SaysWhatIsWrong) {
@@ -52,30 +52,30 @@ TEST(DnsName, SaysWhatIsWrong) {
   EXPECT_THAT(NameError(longest + ".x"), HasSubstr("255 bytes"));
 }
 
-class DnsZonesTest : public ::testing::Test {
+class FarmDnsZonesTest : public ::testing::Test {
  protected:
   void Add(const std::vector<std::string>& lines, const std::string& zone = "farm.test") {
     const absl::Status status = zones_.AddZone(zone, 60, lines);
     EXPECT_TRUE(status.ok()) << status;
   }
   std::string ErrorOf(const std::string& line) {
-    DnsZones zones;
+    FarmDnsZones zones;
     return std::string(zones.AddZone("farm.test", 60, {line}).message());
   }
-  DnsZones::Result Find(const std::string& name) {
-    wanted_ = *DnsNameFromText(name, "\0"s);
+  FarmDnsZones::Result Find(const std::string& name) {
+    wanted_ = *FarmDnsNameFromText(name, "\0"s);
     return zones_.Find(wanted_);
   }
   std::vector<std::string> Data(const std::string& name, uint16_t type) {
-    const DnsZones::Result at = Find(name);
-    const DnsRecordSet* const set = at.node == nullptr ? nullptr : at.node->Find(type);
+    const FarmDnsZones::Result at = Find(name);
+    const FarmDnsRecordSet* const set = at.node == nullptr ? nullptr : at.node->Find(type);
     return set == nullptr ? std::vector<std::string>() : set->data;
   }
-  DnsZones zones_;
+  FarmDnsZones zones_;
   std::string wanted_;
 };
 
-TEST_F(DnsZonesTest, ReadsEveryTypeOfRecord) {
+TEST_F(FarmDnsZonesTest, ReadsEveryTypeOfRecord) {
   Add({"@ SOA ns Host\\.Master 7 1 2 3 4", "@ 300 IN NS ns", "a A 192.0.2.1", "a IN A 192.0.2.2",
        "a AAAA 2001:db8::1", "a MX 10 Mail.example.", "a SRV 1 2 443 web",
        "a TXT \"two words\" plain \"\" \"q\\\"\\065\" ; a comment", "p PTR a", "c CNAME a",
@@ -97,7 +97,7 @@ TEST_F(DnsZonesTest, ReadsEveryTypeOfRecord) {
   EXPECT_EQ(Find("farm.test").node->Find(kDnsSoa)->ttl, 60u);
 }
 
-TEST_F(DnsZonesTest, SaysWhatIsWrongWithARecord) {
+TEST_F(FarmDnsZonesTest, SaysWhatIsWrongWithARecord) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "expected NAME TYPE DATA"},
       {"a", "expected NAME TYPE DATA"},
@@ -129,7 +129,7 @@ TEST_F(DnsZonesTest, SaysWhatIsWrongWithARecord) {
   EXPECT_THAT(std::string(zones_.AddZone("Farm.Test.", 1, {}).message()), HasSubstr("second zone"));
 }
 
-TEST_F(DnsZonesTest, FindsNamesWildcardsAndNothing) {
+TEST_F(FarmDnsZonesTest, FindsNamesWildcardsAndNothing) {
   Add({"www A 192.0.2.1", "a.b.c A 192.0.2.2", "* A 192.0.2.9", "*.b.c TXT wild"});
   Add({"@ A 192.0.2.3"}, "sub.farm.test");
   EXPECT_EQ(Find("farm.test").found, Found::kName);
@@ -151,7 +151,7 @@ TEST_F(DnsZonesTest, FindsNamesWildcardsAndNothing) {
   }
 }
 
-TEST_F(DnsZonesTest, TheRootCanBeAZone) {
+TEST_F(FarmDnsZonesTest, TheRootCanBeAZone) {
   Add({"* A 192.0.2.1"}, ".");
   EXPECT_EQ(Find(".").found, Found::kName);
   EXPECT_THAT(Data("any.name.at.all", kDnsA), ElementsAre("\xC0\0\2\1"s));

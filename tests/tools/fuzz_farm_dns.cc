@@ -16,13 +16,13 @@ void Require(bool holds) {
   if (!holds) std::abort();
 }
 
-const DnsTarget& Target() {
+const FarmDnsTarget& Target() {
   static const ListenerConfig config = [] {
     ListenerConfig dns;
     dns.kind = ListenerConfig::Kind::kDns;
     return dns;
   }();
-  static const DnsTarget target(config);
+  static const FarmDnsTarget target(config);
   return target;
 }
 
@@ -38,13 +38,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(!steps.empty());
   for (const FarmStep& step : steps.all()) Require(step.text().size() <= 2 * (2 + kDnsLargest));
 
-  DnsQuery query;
-  const DnsParse parsed = ReadDnsQuery(message, &query);
-  if (parsed == DnsParse::kIgnore) return 0;
-  const DnsAsked asked = DnsTarget::ReadName(query);
+  FarmDnsQuery query;
+  const FarmDnsParse parsed = ReadFarmDnsQuery(message, &query);
+  if (parsed == FarmDnsParse::kIgnore) return 0;
+  const FarmDnsAsked asked = FarmDnsTarget::ReadName(query);
   Require(asked.skipped <= asked.size);
   static std::array<uint8_t, kDnsLargest> out;
-  const bool large = DnsTarget::IsLarge(shown);
+  const bool large = FarmDnsTarget::IsLarge(shown);
   const size_t room = large ? kDnsLargest : kDnsEdnsLimit;
   const size_t said =
       Target().WriteDatagram(parsed, query, asked, shown, random, {out.data(), room});
@@ -52,6 +52,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (shown == Behaviour::kCut || shown == Behaviour::kWrongId) return 0;
   Require(said >= kDnsHeaderSize);
   Require((out[0] << 8 | out[1]) == query.id);
-  Require(parsed == DnsParse::kGood ? query.name_size > 0 : query.name_size == 0);
+  Require(parsed == FarmDnsParse::kGood ? query.name_size > 0 : query.name_size == 0);
   return 0;
 }

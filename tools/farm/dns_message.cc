@@ -25,8 +25,8 @@ bool OptionsFit(std::span<const uint8_t> options) {
 }
 
 // One additional record; false when it makes the query malformed.
-bool ReadAdditional(std::span<const uint8_t> message, size_t* at, DnsQuery* query) {
-  const size_t name = DnsNameSize(message, *at);
+bool ReadAdditional(std::span<const uint8_t> message, size_t* at, FarmDnsQuery* query) {
+  const size_t name = FarmDnsNameSize(message, *at);
   constexpr size_t kFixed = 10;  // type, class, TTL, length
   if (name == 0 || message.size() - *at - name < kFixed) return false;
   const size_t fixed = *at + name;
@@ -43,12 +43,12 @@ bool ReadAdditional(std::span<const uint8_t> message, size_t* at, DnsQuery* quer
 
 }  // namespace
 
-size_t DnsQuery::udp_limit() const {
+size_t FarmDnsQuery::udp_limit() const {
   if (!edns) return kDnsPlainLimit;
   return std::clamp<size_t>(edns_size, kDnsPlainLimit, kDnsEdnsLimit);
 }
 
-size_t DnsNameSize(std::span<const uint8_t> bytes, size_t at) {
+size_t FarmDnsNameSize(std::span<const uint8_t> bytes, size_t at) {
   const size_t start = at;
   while (at < bytes.size() && at - start < kDnsLongestName) {
     const size_t label = bytes[at];
@@ -59,35 +59,35 @@ size_t DnsNameSize(std::span<const uint8_t> bytes, size_t at) {
   return 0;
 }
 
-DnsParse ReadDnsQuery(std::span<const uint8_t> message, DnsQuery* query) {
-  if (message.size() < kDnsHeaderSize) return DnsParse::kIgnore;
+FarmDnsParse ReadFarmDnsQuery(std::span<const uint8_t> message, FarmDnsQuery* query) {
+  if (message.size() < kDnsHeaderSize) return FarmDnsParse::kIgnore;
   const uint16_t flags = U16(message, 2);
-  if (flags & kIsAnswer) return DnsParse::kIgnore;  // two servers would talk for ever
+  if (flags & kIsAnswer) return FarmDnsParse::kIgnore;  // two servers would talk for ever
   query->id = U16(message, 0);
   query->opcode = static_cast<uint8_t>(flags >> 11 & 15);
   query->recursion_desired = (flags & kRecursionDesired) != 0;
   query->name_size = 0;
   query->edns = false;
   query->edns_version = 0;
-  if (query->opcode != 0) return DnsParse::kNotImplemented;
+  if (query->opcode != 0) return FarmDnsParse::kNotImplemented;
   const size_t additional = U16(message, 10);
   if (U16(message, 4) != 1 || U16(message, 6) != 0 || U16(message, 8) != 0 ||
       additional > kDnsMostAdditional) {
-    return DnsParse::kMalformed;
+    return FarmDnsParse::kMalformed;
   }
-  const size_t name = DnsNameSize(message, kDnsHeaderSize);
-  if (name == 0 || message.size() - kDnsHeaderSize - name < 4) return DnsParse::kMalformed;
+  const size_t name = FarmDnsNameSize(message, kDnsHeaderSize);
+  if (name == 0 || message.size() - kDnsHeaderSize - name < 4) return FarmDnsParse::kMalformed;
   size_t at = kDnsHeaderSize + name;
   query->type = U16(message, at);
   query->klass = U16(message, at + 2);
   at += 4;
   for (size_t i = 0; i < additional; ++i) {
-    if (!ReadAdditional(message, &at, query)) return DnsParse::kMalformed;
+    if (!ReadAdditional(message, &at, query)) return FarmDnsParse::kMalformed;
   }
-  if (at != message.size()) return DnsParse::kMalformed;
+  if (at != message.size()) return FarmDnsParse::kMalformed;
   std::memcpy(query->name.data(), message.data() + kDnsHeaderSize, name);
   query->name_size = static_cast<uint8_t>(name);
-  return DnsParse::kGood;
+  return FarmDnsParse::kGood;
 }
 
 }  // namespace sonde

@@ -19,7 +19,7 @@ inline constexpr size_t kDnsPlainLimit = 512;    // over UDP without EDNS
 inline constexpr size_t kDnsEdnsLimit = 4096;    // over UDP, whatever the client offers
 inline constexpr size_t kDnsMostAdditional = 8;  // records a query may bring: OPT, a signature
 
-enum DnsType : uint16_t {
+enum FarmDnsType : uint16_t {
   kDnsA = 1,
   kDnsNs = 2,
   kDnsCname = 5,
@@ -34,7 +34,7 @@ enum DnsType : uint16_t {
 };
 inline constexpr uint16_t kDnsClassIn = 1, kDnsClassAny = 255;
 
-enum class DnsCode : uint8_t {
+enum class FarmDnsCode : uint8_t {
   kNoError = 0,
   kFormErr = 1,
   kServFail = 2,
@@ -44,7 +44,7 @@ enum class DnsCode : uint8_t {
   kBadVers = 16,  // RFC 6891: the upper bits stand in the OPT record
 };
 
-struct DnsQuery {
+struct FarmDnsQuery {
   uint16_t id = 0;
   bool recursion_desired = false;
   uint8_t opcode = 0;
@@ -61,7 +61,7 @@ struct DnsQuery {
   size_t udp_limit() const;
 };
 
-enum class DnsParse : uint8_t {
+enum class FarmDnsParse : uint8_t {
   kGood,
   kIgnore,     // too short for an id, or an answer: nothing is said to it
   kMalformed,  // FORMERR; id and opcode are read
@@ -69,15 +69,15 @@ enum class DnsParse : uint8_t {
 };
 // One whole message and nothing behind it: exactly one question, no answers, no compression, at
 // most kDnsMostAdditional further records of which one may be OPT.
-DnsParse ReadDnsQuery(std::span<const uint8_t> message, DnsQuery* query);
+FarmDnsParse ReadFarmDnsQuery(std::span<const uint8_t> message, FarmDnsQuery* query);
 
 // Bytes an uncompressed name takes at `at`, its zero included; 0 when it is none.
-size_t DnsNameSize(std::span<const uint8_t> bytes, size_t at);
+size_t FarmDnsNameSize(std::span<const uint8_t> bytes, size_t at);
 
 // Writes numbers in network order; what does not fit is not written, and said by overflow().
-class DnsWriter {
+class FarmDnsWriter {
  public:
-  explicit DnsWriter(std::span<uint8_t> out) : out_(out) {}
+  explicit FarmDnsWriter(std::span<uint8_t> out) : out_(out) {}
 
   void U8(uint8_t value) { Bytes(&value, 1); }
   void U16(uint16_t value) {

@@ -65,7 +65,7 @@ bool IsForeign(const FarmListener& listener, const sockaddr_in6& peer) {
 
 }  // namespace
 
-struct DnsSockets::Batch {
+struct FarmDnsSockets::Batch {
   struct Out {
     std::array<uint8_t, kDnsEdnsLimit> bytes;
     Peer peer;
@@ -85,24 +85,24 @@ struct DnsSockets::Batch {
   std::array<uint8_t, kDnsLargest> large;
 };
 
-DnsSockets::DnsSockets(uint64_t seed, int worker, FarmCounters& counters)
+FarmDnsSockets::FarmDnsSockets(uint64_t seed, int worker, FarmCounters& counters)
     : seed_(seed),
       random_(Random::Mix(seed ^ 0xD45) + static_cast<uint64_t>(worker)),
       counters_(counters) {}
 
-DnsSockets::~DnsSockets() {
+FarmDnsSockets::~FarmDnsSockets() {
   for (const Entry& entry : entries_) {
     if (entry.other_fd >= 0) close(entry.other_fd);
   }
 }
 
-size_t DnsSockets::Add(FarmListener& listener, FarmSocket socket) {
+size_t FarmDnsSockets::Add(FarmListener& listener, FarmSocket socket) {
   if (!batch_) batch_ = std::make_unique<Batch>();
   entries_.push_back({&listener, socket, -1});
   return entries_.size() - 1;
 }
 
-void DnsSockets::OnReadable(size_t which, int64_t now_ns) {
+void FarmDnsSockets::OnReadable(size_t which, int64_t now_ns) {
   Batch& batch = *batch_;
   const int fd = entries_[which].socket.fd;
   for (size_t turn = 0; turn < kBatchesPerTurn; ++turn) {
@@ -134,28 +134,28 @@ void DnsSockets::OnReadable(size_t which, int64_t now_ns) {
   }
 }
 
-void DnsSockets::Take(uint32_t entry, std::span<const uint8_t> message, const Peer& peer,
-                      int64_t now_ns) {
+void FarmDnsSockets::Take(uint32_t entry, std::span<const uint8_t> message, const Peer& peer,
+                          int64_t now_ns) {
   FarmListener& listener = *entries_[entry].listener;
   FarmCounters::Add(counters_.bytes_in, message.size());
   if (IsForeign(listener, peer.name)) {
     FarmCounters::Add(counters_.foreign);
     return;
   }
-  DnsQuery query;
-  const DnsParse parsed = ReadDnsQuery(message, &query);
-  if (parsed != DnsParse::kGood) FarmCounters::Add(counters_.bad_requests);
-  if (parsed == DnsParse::kIgnore) return;
-  const DnsAsked asked = DnsTarget::ReadName(query);
+  FarmDnsQuery query;
+  const FarmDnsParse parsed = ReadFarmDnsQuery(message, &query);
+  if (parsed != FarmDnsParse::kGood) FarmCounters::Add(counters_.bad_requests);
+  if (parsed == FarmDnsParse::kIgnore) return;
+  const FarmDnsAsked asked = FarmDnsTarget::ReadName(query);
   const Behaviour behaviour =
       asked.behaviour.value_or(Choose(listener, peer, entries_[entry].socket.port));
   FarmCounters::Add(counters_.shown[static_cast<size_t>(behaviour)]);
   const Duration delay = listener.config.delay.Draw(random_) + asked.delay;
-  if (delay.ns <= 0 || parsed != DnsParse::kGood) {
+  if (delay.ns <= 0 || parsed != FarmDnsParse::kGood) {
     Say(entry, parsed, query, asked, behaviour, peer);
     return;
   }
-  if (DnsTarget::SendingOf(behaviour) == DnsSending::kNever) return;
+  if (FarmDnsTarget::SendingOf(behaviour) == FarmDnsSending::kNever) return;
   if (free_.empty()) {
     if (waiting_.size() == kMostWaiting) {
       FarmCounters::Add(counters_.dropped);
@@ -169,20 +169,20 @@ void DnsSockets::Take(uint32_t entry, std::span<const uint8_t> message, const Pe
   free_.pop_back();
 }
 
-void DnsSockets::FireTimers(int64_t now_ns) {
+void FarmDnsSockets::FireTimers(int64_t now_ns) {
   if (due_.empty() || due_.top().at > now_ns) return;
   while (!due_.empty() && due_.top().at <= now_ns) {
     const uint32_t at = due_.top().waiting;
     due_.pop();
     free_.push_back(at);
     const Waiting& waiting = waiting_[at];
-    Say(waiting.entry, DnsParse::kGood, waiting.query, DnsTarget::ReadName(waiting.query),
+    Say(waiting.entry, FarmDnsParse::kGood, waiting.query, FarmDnsTarget::ReadName(waiting.query),
         waiting.behaviour, waiting.peer);
   }
   Flush();
 }
 
-Behaviour DnsSockets::Choose(const FarmListener& listener, const Peer& peer, uint16_t port) {
+Behaviour FarmDnsSockets::Choose(const FarmListener& listener, const Peer& peer, uint16_t port) {
   const int forced = listener.override_behaviour.load(std::memory_order_relaxed);
   if (forced != FarmListener::kNoOverride) return static_cast<Behaviour>(forced);
   const Mix& mix = listener.config.mix;
@@ -193,13 +193,13 @@ Behaviour DnsSockets::Choose(const FarmListener& listener, const Peer& peer, uin
   return mix.At(TargetUnit(seed_, port, v4));
 }
 
-void DnsSockets::Say(uint32_t entry, DnsParse parsed, const DnsQuery& query, const DnsAsked& asked,
-                     Behaviour behaviour, const Peer& peer) {
-  const DnsTarget& target = entries_[entry].listener->dns;
-  const bool good = parsed == DnsParse::kGood;
-  const DnsSending sending = good ? DnsTarget::SendingOf(behaviour) : DnsSending::kOnce;
-  if (sending == DnsSending::kNever) return;
-  if (good && DnsTarget::IsLarge(behaviour)) {
+void FarmDnsSockets::Say(uint32_t entry, FarmDnsParse parsed, const FarmDnsQuery& query,
+                         const FarmDnsAsked& asked, Behaviour behaviour, const Peer& peer) {
+  const FarmDnsTarget& target = entries_[entry].listener->dns;
+  const bool good = parsed == FarmDnsParse::kGood;
+  const FarmDnsSending sending = good ? FarmDnsTarget::SendingOf(behaviour) : FarmDnsSending::kOnce;
+  if (sending == FarmDnsSending::kNever) return;
+  if (good && FarmDnsTarget::IsLarge(behaviour)) {
     const size_t size =
         target.WriteDatagram(parsed, query, asked, behaviour, random_, batch_->large);
     SendNow(entries_[entry].socket.fd, {batch_->large.data(), size}, peer);
@@ -208,9 +208,9 @@ void DnsSockets::Say(uint32_t entry, DnsParse parsed, const DnsQuery& query, con
   Batch::Out& out = batch_->out[batch_->out_count];
   const size_t size = target.WriteDatagram(parsed, query, asked, behaviour, random_, out.bytes);
   const std::span<const uint8_t> message(out.bytes.data(), size);
-  if (sending == DnsSending::kOtherPort) {
+  if (sending == FarmDnsSending::kOtherPort) {
     SendNow(OtherPort(entries_[entry]), message, peer);
-  } else if (sending == DnsSending::kOtherAddress) {
+  } else if (sending == FarmDnsSending::kOtherAddress) {
     Peer other = peer;
     other.local.s6_addr[2] ^= 1;
     const bool has_neighbour = peer.name.sin6_family == AF_INET && peer.local.s6_addr[0] == 127;
@@ -218,12 +218,12 @@ void DnsSockets::Say(uint32_t entry, DnsParse parsed, const DnsQuery& query, con
             has_neighbour ? other : peer);
   } else {
     SendLater(entry, message, peer);
-    if (sending == DnsSending::kTwice) SendNow(entries_[entry].socket.fd, message, peer);
+    if (sending == FarmDnsSending::kTwice) SendNow(entries_[entry].socket.fd, message, peer);
   }
 }
 
 // `message` stands in the batch's next place already.
-void DnsSockets::SendLater(uint32_t entry, std::span<const uint8_t> message, const Peer& peer) {
+void FarmDnsSockets::SendLater(uint32_t entry, std::span<const uint8_t> message, const Peer& peer) {
   FarmCounters::Add(counters_.answers);
   Batch& batch = *batch_;
   const int fd = entries_[entry].socket.fd;
@@ -242,7 +242,7 @@ void DnsSockets::SendLater(uint32_t entry, std::span<const uint8_t> message, con
   if (++batch.out_count == kBatch) Flush();
 }
 
-void DnsSockets::SendNow(int fd, std::span<const uint8_t> message, const Peer& peer) {
+void FarmDnsSockets::SendNow(int fd, std::span<const uint8_t> message, const Peer& peer) {
   Peer to = peer;
   alignas(cmsghdr) char control[kControlSize];
   iovec part = {const_cast<uint8_t*>(message.data()), message.size()};
@@ -261,7 +261,7 @@ void DnsSockets::SendNow(int fd, std::span<const uint8_t> message, const Peer& p
   FarmCounters::Add(counters_.bytes_out, static_cast<uint64_t>(sent));
 }
 
-void DnsSockets::Flush() {
+void FarmDnsSockets::Flush() {
   Batch& batch = *batch_;
   size_t at = 0;
   while (at < batch.out_count) {
@@ -279,7 +279,7 @@ void DnsSockets::Flush() {
   batch.out_count = 0;
 }
 
-int DnsSockets::OtherPort(Entry& entry) {
+int FarmDnsSockets::OtherPort(Entry& entry) {
   if (entry.other_fd < 0) entry.other_fd = entry.listener->OpenDatagram(0);
   return entry.other_fd;
 }

@@ -19,12 +19,12 @@
 
 namespace sonde {
 
-class DnsSockets {
+class FarmDnsSockets {
  public:
   // `seed` is the farm's; `worker` sets this worker's draws apart.
-  DnsSockets(uint64_t seed, int worker, FarmCounters& counters);
-  ~DnsSockets();
-  DnsSockets(const DnsSockets&) = delete;
+  FarmDnsSockets(uint64_t seed, int worker, FarmCounters& counters);
+  ~FarmDnsSockets();
+  FarmDnsSockets(const FarmDnsSockets&) = delete;
 
   // The listener outlives this. Returns the number OnReadable wants.
   size_t Add(FarmListener& listener, FarmSocket socket);
@@ -52,7 +52,7 @@ class DnsSockets {
     uint32_t entry;
     Behaviour behaviour;
     Peer peer;
-    DnsQuery query;
+    FarmDnsQuery query;
   };
   struct Due {
     int64_t at;
@@ -65,8 +65,8 @@ class DnsSockets {
 
   void Take(uint32_t entry, std::span<const uint8_t> message, const Peer& peer, int64_t now_ns);
   Behaviour Choose(const FarmListener& listener, const Peer& peer, uint16_t port);
-  void Say(uint32_t entry, DnsParse parsed, const DnsQuery& query, const DnsAsked& asked,
-           Behaviour behaviour, const Peer& peer);
+  void Say(uint32_t entry, FarmDnsParse parsed, const FarmDnsQuery& query,
+           const FarmDnsAsked& asked, Behaviour behaviour, const Peer& peer);
   void SendLater(uint32_t entry, std::span<const uint8_t> message, const Peer& peer);
   void SendNow(int fd, std::span<const uint8_t> message, const Peer& peer);
   void Flush();

@@ -54,26 +54,26 @@ enum class Stream : uint8_t {
 struct Row {
   Behaviour behaviour;
   Form form;
-  DnsSending udp;
+  FarmDnsSending udp;
   Stream tcp;
-  DnsCode code = DnsCode::kNoError;
+  FarmDnsCode code = FarmDnsCode::kNoError;
 };
-constexpr DnsSending kOnce = DnsSending::kOnce, kNever = DnsSending::kNever;
+constexpr FarmDnsSending kOnce = FarmDnsSending::kOnce, kNever = FarmDnsSending::kNever;
 // Behaviours that are not here are good answers.
 constexpr Row kRows[] = {
-    {Behaviour::kError, Form::kCode, kOnce, Stream::kWhole, DnsCode::kServFail},
-    {Behaviour::kNxDomain, Form::kCode, kOnce, Stream::kWhole, DnsCode::kNxDomain},
-    {Behaviour::kRefused, Form::kCode, kOnce, Stream::kWhole, DnsCode::kRefused},
-    {Behaviour::kFormErr, Form::kCode, kOnce, Stream::kWhole, DnsCode::kFormErr},
-    {Behaviour::kNotImp, Form::kCode, kOnce, Stream::kWhole, DnsCode::kNotImp},
+    {Behaviour::kError, Form::kCode, kOnce, Stream::kWhole, FarmDnsCode::kServFail},
+    {Behaviour::kNxDomain, Form::kCode, kOnce, Stream::kWhole, FarmDnsCode::kNxDomain},
+    {Behaviour::kRefused, Form::kCode, kOnce, Stream::kWhole, FarmDnsCode::kRefused},
+    {Behaviour::kFormErr, Form::kCode, kOnce, Stream::kWhole, FarmDnsCode::kFormErr},
+    {Behaviour::kNotImp, Form::kCode, kOnce, Stream::kWhole, FarmDnsCode::kNotImp},
     {Behaviour::kEmpty, Form::kEmpty, kOnce, Stream::kWhole},
     {Behaviour::kTruncated, Form::kTc, kOnce, Stream::kWhole},
     {Behaviour::kCut, Form::kCut, kOnce, Stream::kHalfCut},
     {Behaviour::kWrongId, Form::kOtherId, kOnce, Stream::kWhole},
     {Behaviour::kWrongQuestion, Form::kOtherQuestion, kOnce, Stream::kWhole},
-    {Behaviour::kOtherPort, Form::kGood, DnsSending::kOtherPort, Stream::kWhole},
-    {Behaviour::kOtherAddress, Form::kGood, DnsSending::kOtherAddress, Stream::kWhole},
-    {Behaviour::kTwice, Form::kGood, DnsSending::kTwice, Stream::kTwice},
+    {Behaviour::kOtherPort, Form::kGood, FarmDnsSending::kOtherPort, Stream::kWhole},
+    {Behaviour::kOtherAddress, Form::kGood, FarmDnsSending::kOtherAddress, Stream::kWhole},
+    {Behaviour::kTwice, Form::kGood, FarmDnsSending::kTwice, Stream::kTwice},
     {Behaviour::kLoop, Form::kLoop, kOnce, Stream::kWhole},
     {Behaviour::kFalseCounts, Form::kFalseCounts, kOnce, Stream::kWhole},
     {Behaviour::kReflect, Form::kQuery, kOnce, Stream::kWhole},
@@ -101,7 +101,7 @@ const Row& RowOf(Behaviour behaviour) {
 
 char Lower(char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c | 0x20 : c); }
 
-uint16_t Flags(const DnsQuery& query, DnsCode code, uint16_t more) {
+uint16_t Flags(const FarmDnsQuery& query, FarmDnsCode code, uint16_t more) {
   const unsigned opcode = static_cast<unsigned>(query.opcode) << 11;
   const unsigned recursion = query.recursion_desired ? kRecursionDesired | kRecursionAvailable : 0u;
   return static_cast<uint16_t>(kIsAnswer | opcode | recursion | more |
@@ -109,7 +109,7 @@ uint16_t Flags(const DnsQuery& query, DnsCode code, uint16_t more) {
 }
 
 // RFC 1035 section 4.1: header and question. Counts of records and flags are patched in later.
-void PutHead(const DnsQuery& query, uint16_t flags, DnsWriter& out) {
+void PutHead(const FarmDnsQuery& query, uint16_t flags, FarmDnsWriter& out) {
   out.U16(query.id);
   out.U16(flags);
   out.U16(query.name_size > 0 ? 1 : 0);
@@ -121,7 +121,7 @@ void PutHead(const DnsQuery& query, uint16_t flags, DnsWriter& out) {
 }
 
 // RFC 6891 section 6.1.
-void PutOpt(const DnsQuery& query, DnsCode code, DnsWriter& out) {
+void PutOpt(const FarmDnsQuery& query, FarmDnsCode code, FarmDnsWriter& out) {
   if (!query.edns) return;
   out.U8(0);
   out.U16(kDnsOpt);
@@ -134,7 +134,7 @@ void PutOpt(const DnsQuery& query, DnsCode code, DnsWriter& out) {
 }
 
 // Records of one owner: a name on the wire, or empty for the question's.
-void PutSet(const DnsRecordSet& set, std::string_view owner, DnsWriter& out) {
+void PutSet(const FarmDnsRecordSet& set, std::string_view owner, FarmDnsWriter& out) {
   for (const std::string& data : set.data) {
     if (owner.empty()) {
       out.U16(kQuestionPointer);
@@ -150,14 +150,14 @@ void PutSet(const DnsRecordSet& set, std::string_view owner, DnsWriter& out) {
 }
 
 // RFC 2308: what is not there is said with the zone's SOA record.
-void PutAuthority(const DnsZones::Result& at, DnsWriter& out) {
+void PutAuthority(const FarmDnsZones::Result& at, FarmDnsWriter& out) {
   if (at.apex == nullptr) return;
   PutSet(*at.apex->Find(kDnsSoa), at.apex_name, out);
   out.PatchU16(kAuthoritiesAt, 1);
 }
 
 // TXT records of `size` bytes of text in all.
-uint16_t PutTexts(int64_t size, DnsWriter& out) {
+uint16_t PutTexts(int64_t size, FarmDnsWriter& out) {
   constexpr size_t kMost = 255;
   static const std::string filler(kMost, 'x');
   uint16_t count = 0;
@@ -176,7 +176,7 @@ uint16_t PutTexts(int64_t size, DnsWriter& out) {
 }
 
 // A record whose owner points at itself.
-void PutLoop(DnsWriter& out) {
+void PutLoop(FarmDnsWriter& out) {
   out.U16(static_cast<uint16_t>(0xC000 | (out.size() & 0x3FFF)));
   out.U16(kDnsA);
   out.U16(kDnsClassIn);
@@ -249,18 +249,18 @@ void PlanStream(Stream stream, Duration pace, std::string bytes, FarmSteps& step
 
 }  // namespace
 
-DnsTarget::DnsTarget(const ListenerConfig& config) : config_(config) {
+FarmDnsTarget::FarmDnsTarget(const ListenerConfig& config) : config_(config) {
   if (!config.is_dns()) return;
-  for (const DnsZoneConfig& zone : config.zones) {
+  for (const FarmDnsZoneConfig& zone : config.zones) {
     status_.Update(zones_.AddZone(zone.name, zone.ttl, zone.records));
   }
   if (config.zones.empty()) status_.Update(zones_.AddZone("farm.test.", 60, DefaultRecords()));
 }
 
-DnsSending DnsTarget::SendingOf(Behaviour behaviour) { return RowOf(behaviour).udp; }
+FarmDnsSending FarmDnsTarget::SendingOf(Behaviour behaviour) { return RowOf(behaviour).udp; }
 
-DnsAsked DnsTarget::ReadName(const DnsQuery& query) {
-  DnsAsked asked;
+FarmDnsAsked FarmDnsTarget::ReadName(const FarmDnsQuery& query) {
+  FarmDnsAsked asked;
   asked.size = query.name_size;
   const std::string_view name = query.name_text();
   std::transform(name.begin(), name.end(), asked.name.begin(), Lower);
@@ -293,23 +293,24 @@ DnsAsked DnsTarget::ReadName(const DnsQuery& query) {
 }
 
 // The records of a good answer behind the question.
-DnsCode DnsTarget::PutRecords(const DnsQuery& query, std::string_view name, DnsWriter& out) const {
+FarmDnsCode FarmDnsTarget::PutRecords(const FarmDnsQuery& query, std::string_view name,
+                                      FarmDnsWriter& out) const {
   uint16_t answers = 0;
-  const auto put = [&](const DnsRecordSet& set, std::string_view owner) {
+  const auto put = [&](const FarmDnsRecordSet& set, std::string_view owner) {
     PutSet(set, owner, out);
     answers = static_cast<uint16_t>(answers + set.data.size());
   };
   std::string_view owner;  // the question's
   std::array<char, kDnsLongestName> lower;
-  DnsZones::Result at = zones_.Find(name);
-  if (at.found == DnsZones::Found::kForeign) return DnsCode::kRefused;
-  for (size_t hops = 0; at.found == DnsZones::Found::kName; ++hops) {
+  FarmDnsZones::Result at = zones_.Find(name);
+  if (at.found == FarmDnsZones::Found::kForeign) return FarmDnsCode::kRefused;
+  for (size_t hops = 0; at.found == FarmDnsZones::Found::kName; ++hops) {
     if (query.type == kDnsAny) {
-      for (const DnsRecordSet& set : at.node->sets) put(set, owner);
+      for (const FarmDnsRecordSet& set : at.node->sets) put(set, owner);
       break;
     }
-    const DnsRecordSet* const set = at.node->Find(query.type);
-    const DnsRecordSet* const alias = set == nullptr ? at.node->Find(kDnsCname) : nullptr;
+    const FarmDnsRecordSet* const set = at.node->Find(query.type);
+    const FarmDnsRecordSet* const alias = set == nullptr ? at.node->Find(kDnsCname) : nullptr;
     if (set != nullptr) put(*set, owner);
     if (alias != nullptr) put(*alias, owner);
     if (alias == nullptr || hops == kMostAliases) break;
@@ -318,48 +319,48 @@ DnsCode DnsTarget::PutRecords(const DnsQuery& query, std::string_view name, DnsW
     at = zones_.Find({lower.data(), owner.size()});
   }
   out.PatchU16(kAnswersAt, answers);
-  const bool nothing = at.found == DnsZones::Found::kNothing;
+  const bool nothing = at.found == FarmDnsZones::Found::kNothing;
   if (nothing || answers == 0) PutAuthority(at, out);
-  return nothing ? DnsCode::kNxDomain : DnsCode::kNoError;
+  return nothing ? FarmDnsCode::kNxDomain : FarmDnsCode::kNoError;
 }
 
 // Everything between the question and OPT. Returns the response code.
-DnsCode DnsTarget::PutSections(const DnsQuery& query, const DnsAsked& asked, Behaviour behaviour,
-                               DnsWriter& out) const {
-  if (query.edns && query.edns_version > 0) return DnsCode::kBadVers;
-  if (query.klass != kDnsClassIn && query.klass != kDnsClassAny) return DnsCode::kRefused;
+FarmDnsCode FarmDnsTarget::PutSections(const FarmDnsQuery& query, const FarmDnsAsked& asked,
+                                       Behaviour behaviour, FarmDnsWriter& out) const {
+  if (query.edns && query.edns_version > 0) return FarmDnsCode::kBadVers;
+  if (query.klass != kDnsClassIn && query.klass != kDnsClassAny) return FarmDnsCode::kRefused;
   const Row& row = RowOf(behaviour);
   switch (row.form) {
     case Form::kCode:
     case Form::kEmpty:
-      if (row.form == Form::kEmpty || row.code == DnsCode::kNxDomain) {
+      if (row.form == Form::kEmpty || row.code == FarmDnsCode::kNxDomain) {
         PutAuthority(zones_.Find(asked.rest()), out);
       }
       return row.code;
     case Form::kTc:
-      return DnsCode::kNoError;
+      return FarmDnsCode::kNoError;
     case Form::kLarge:
       out.PatchU16(kAnswersAt, PutTexts(std::min(config_.large_bytes, kMostText), out));
-      return DnsCode::kNoError;
+      return FarmDnsCode::kNoError;
     case Form::kLoop:
       PutLoop(out);
       out.PatchU16(kAnswersAt, 1);
-      return DnsCode::kNoError;
+      return FarmDnsCode::kNoError;
     default:
       if (asked.text_bytes < 0) return PutRecords(query, asked.rest(), out);
       out.PatchU16(kAnswersAt, PutTexts(asked.text_bytes, out));
-      return DnsCode::kNoError;
+      return FarmDnsCode::kNoError;
   }
 }
 
 // The whole message, but for what the sender does to it.
-size_t DnsTarget::Write(DnsParse parsed, const DnsQuery& query, const DnsAsked& asked,
-                        Behaviour behaviour, size_t limit, Random& random,
-                        std::span<uint8_t> bytes) const {
-  DnsWriter out(bytes);
-  if (parsed != DnsParse::kGood) {
-    const bool malformed = parsed == DnsParse::kMalformed;
-    PutHead(query, Flags(query, malformed ? DnsCode::kFormErr : DnsCode::kNotImp, 0), out);
+size_t FarmDnsTarget::Write(FarmDnsParse parsed, const FarmDnsQuery& query,
+                            const FarmDnsAsked& asked, Behaviour behaviour, size_t limit,
+                            Random& random, std::span<uint8_t> bytes) const {
+  FarmDnsWriter out(bytes);
+  if (parsed != FarmDnsParse::kGood) {
+    const bool malformed = parsed == FarmDnsParse::kMalformed;
+    PutHead(query, Flags(query, malformed ? FarmDnsCode::kFormErr : FarmDnsCode::kNotImp, 0), out);
     return out.size();
   }
   const Form form = RowOf(behaviour).form;
@@ -379,7 +380,7 @@ size_t DnsTarget::Write(DnsParse parsed, const DnsQuery& query, const DnsAsked& 
   if (form == Form::kOtherQuestion) {  // for the same name, of a type nobody asks for
     out.PatchU16(question_end - 4, static_cast<uint16_t>(query.type ^ 0x5A00));
   }
-  const DnsCode code = PutSections(query, asked, behaviour, out);
+  const FarmDnsCode code = PutSections(query, asked, behaviour, out);
   PutOpt(query, code, out);
   bool whole = form != Form::kTc;
   if (out.overflow() || out.size() > limit) {
@@ -397,22 +398,23 @@ size_t DnsTarget::Write(DnsParse parsed, const DnsQuery& query, const DnsAsked& 
   return out.size();
 }
 
-size_t DnsTarget::WriteDatagram(DnsParse parsed, const DnsQuery& query, const DnsAsked& asked,
-                                Behaviour behaviour, Random& random, std::span<uint8_t> out) const {
+size_t FarmDnsTarget::WriteDatagram(FarmDnsParse parsed, const FarmDnsQuery& query,
+                                    const FarmDnsAsked& asked, Behaviour behaviour, Random& random,
+                                    std::span<uint8_t> out) const {
   const size_t limit = IsLarge(behaviour) ? out.size() : query.udp_limit();
   const size_t size = Write(parsed, query, asked, behaviour, limit, random, out);
-  return RowOf(behaviour).form == Form::kCut && parsed == DnsParse::kGood ? size / 2 : size;
+  return RowOf(behaviour).form == Form::kCut && parsed == FarmDnsParse::kGood ? size / 2 : size;
 }
 
-Behaviour DnsTarget::AnswerStream(std::span<const uint8_t> message, Behaviour behaviour,
-                                  Random& random, FarmSteps& steps) const {
-  DnsQuery query;
-  const DnsParse parsed = ReadDnsQuery(message, &query);
-  if (parsed == DnsParse::kIgnore) {
+Behaviour FarmDnsTarget::AnswerStream(std::span<const uint8_t> message, Behaviour behaviour,
+                                      Random& random, FarmSteps& steps) const {
+  FarmDnsQuery query;
+  const FarmDnsParse parsed = ReadFarmDnsQuery(message, &query);
+  if (parsed == FarmDnsParse::kIgnore) {
     steps.Add(StepKind::kClose);
     return behaviour;
   }
-  const DnsAsked asked = ReadName(query);
+  const FarmDnsAsked asked = ReadName(query);
   behaviour = asked.behaviour.value_or(behaviour);
   const Row& row = RowOf(behaviour);
   // Cut short over UDP only, so that clients can go on over TCP.
@@ -423,7 +425,7 @@ Behaviour DnsTarget::AnswerStream(std::span<const uint8_t> message, Behaviour be
   bytes.append(reinterpret_cast<const char*>(out.data()), size);
   steps.Wait(config_.delay.Draw(random));
   steps.Wait(asked.delay);
-  const Stream stream = parsed == DnsParse::kGood ? row.tcp : Stream::kWhole;
+  const Stream stream = parsed == FarmDnsParse::kGood ? row.tcp : Stream::kWhole;
   PlanStream(stream, config_.pace, std::move(bytes), steps);
   return behaviour;
 }

@@ -19,10 +19,10 @@
 namespace sonde {
 
 // How an answer leaves over UDP.
-enum class DnsSending : uint8_t { kOnce, kTwice, kNever, kOtherPort, kOtherAddress };
+enum class FarmDnsSending : uint8_t { kOnce, kTwice, kNever, kOtherPort, kOtherAddress };
 
 // What the labels in front of a name ask for, and what is left of the name, in lower case.
-struct DnsAsked {
+struct FarmDnsAsked {
   std::optional<Behaviour> behaviour;
   Duration delay;
   int64_t text_bytes = -1;  // -1: not asked
@@ -32,20 +32,20 @@ struct DnsAsked {
 };
 
 // One per listener, immutable: any thread.
-class DnsTarget {
+class FarmDnsTarget {
  public:
   // Without zones in `config`: the zone farm.test with a few records and wildcards.
-  explicit DnsTarget(const ListenerConfig& config);
+  explicit FarmDnsTarget(const ListenerConfig& config);
   const absl::Status& status() const { return status_; }  // what is wrong with the zones
 
-  static DnsAsked ReadName(const DnsQuery& query);
-  static DnsSending SendingOf(Behaviour behaviour);
+  static FarmDnsAsked ReadName(const FarmDnsQuery& query);
+  static FarmDnsSending SendingOf(Behaviour behaviour);
   // Whether a message may need kDnsLargest bytes; others fit kDnsEdnsLimit over UDP.
   static bool IsLarge(Behaviour behaviour) { return behaviour == Behaviour::kLarge; }
 
   // Writes the datagram that `behaviour` answers with to a query that was read as `parsed` (not
   // kIgnore). Returns its size, 0 for nothing to say.
-  size_t WriteDatagram(DnsParse parsed, const DnsQuery& query, const DnsAsked& asked,
+  size_t WriteDatagram(FarmDnsParse parsed, const FarmDnsQuery& query, const FarmDnsAsked& asked,
                        Behaviour behaviour, Random& random, std::span<uint8_t> out) const;
 
   // Appends what is done over TCP with one query (the bytes behind its length). `behaviour` is what
@@ -54,14 +54,15 @@ class DnsTarget {
                          FarmSteps& steps) const;
 
  private:
-  size_t Write(DnsParse parsed, const DnsQuery& query, const DnsAsked& asked, Behaviour behaviour,
-               size_t limit, Random& random, std::span<uint8_t> out) const;
-  DnsCode PutSections(const DnsQuery& query, const DnsAsked& asked, Behaviour behaviour,
-                      DnsWriter& out) const;
-  DnsCode PutRecords(const DnsQuery& query, std::string_view name, DnsWriter& out) const;
+  size_t Write(FarmDnsParse parsed, const FarmDnsQuery& query, const FarmDnsAsked& asked,
+               Behaviour behaviour, size_t limit, Random& random, std::span<uint8_t> out) const;
+  FarmDnsCode PutSections(const FarmDnsQuery& query, const FarmDnsAsked& asked, Behaviour behaviour,
+                          FarmDnsWriter& out) const;
+  FarmDnsCode PutRecords(const FarmDnsQuery& query, std::string_view name,
+                         FarmDnsWriter& out) const;
 
   const ListenerConfig& config_;
-  DnsZones zones_;
+  FarmDnsZones zones_;
   absl::Status status_;
 };
 

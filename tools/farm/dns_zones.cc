@@ -88,7 +88,7 @@ bool EncodeAddress(Words words, std::string_view, std::string* out) {
 }
 
 bool EncodeName(Words words, std::string_view origin, std::string* out) {
-  const auto name = DnsNameFromText(words[0].text, origin);
+  const auto name = FarmDnsNameFromText(words[0].text, origin);
   if (name.ok()) *out += *name;
   return name.ok();
 }
@@ -210,7 +210,7 @@ bool IsWithin(std::string_view name, std::string_view origin) {
 
 }  // namespace
 
-absl::StatusOr<std::string> DnsNameFromText(std::string_view text, std::string_view origin) {
+absl::StatusOr<std::string> FarmDnsNameFromText(std::string_view text, std::string_view origin) {
   if (text == "@") return std::string(origin);
   if (text.empty()) return Bad("no name", text);
   std::string name, label;
@@ -236,7 +236,7 @@ absl::StatusOr<std::string> DnsNameFromText(std::string_view text, std::string_v
   return name;
 }
 
-std::string DnsLowerCase(std::string_view name) {
+std::string FarmDnsLowerCase(std::string_view name) {
   std::string lower(name);
   // Lengths are below 64, letters above: both can be walked over at once.
   for (char& c : lower) {
@@ -245,18 +245,18 @@ std::string DnsLowerCase(std::string_view name) {
   return lower;
 }
 
-const DnsRecordSet* DnsZones::Node::Find(uint16_t type) const {
-  for (const DnsRecordSet& set : sets) {
+const FarmDnsRecordSet* FarmDnsZones::Node::Find(uint16_t type) const {
+  for (const FarmDnsRecordSet& set : sets) {
     if (set.type == type) return &set;
   }
   return nullptr;
 }
 
-absl::Status DnsZones::AddZone(std::string_view name, uint32_t ttl,
-                               const std::vector<std::string>& lines) {
-  const auto parsed = DnsNameFromText(name, std::string_view("\0", 1));
+absl::Status FarmDnsZones::AddZone(std::string_view name, uint32_t ttl,
+                                   const std::vector<std::string>& lines) {
+  const auto parsed = FarmDnsNameFromText(name, std::string_view("\0", 1));
   if (!parsed.ok()) return parsed.status();
-  const std::string origin = DnsLowerCase(*parsed);
+  const std::string origin = FarmDnsLowerCase(*parsed);
   if (const auto known = nodes_.find(origin); known != nodes_.end() && known->second.is_apex) {
     return Bad("a second zone", name);
   }
@@ -271,18 +271,19 @@ absl::Status DnsZones::AddZone(std::string_view name, uint32_t ttl,
   return AddRecord("@ SOA ns hostmaster 1 3600 600 86400 60", origin, ttl);
 }
 
-DnsZones::Node& DnsZones::NodeOf(const std::string& name, const std::string& origin) {
+FarmDnsZones::Node& FarmDnsZones::NodeOf(const std::string& name, const std::string& origin) {
   for (std::string_view at = name; at != origin; at = Parent(at)) nodes_[std::string(at)];
   return nodes_[name];
 }
 
 // OWNER [TTL] [IN] TYPE DATA...
-absl::Status DnsZones::AddRecord(std::string_view line, const std::string& origin, uint32_t ttl) {
+absl::Status FarmDnsZones::AddRecord(std::string_view line, const std::string& origin,
+                                     uint32_t ttl) {
   const auto words = SplitWords(line);
   if (!words || words->size() < 2) return absl::InvalidArgumentError("expected NAME TYPE DATA");
-  auto owner = DnsNameFromText((*words)[0].text, origin);
+  auto owner = FarmDnsNameFromText((*words)[0].text, origin);
   if (!owner.ok()) return owner.status();
-  const std::string name = DnsLowerCase(*owner);
+  const std::string name = FarmDnsLowerCase(*owner);
   if (!IsWithin(name, origin)) return Bad("the zone does not hold", (*words)[0].text);
   Words rest = Words(*words).subspan(1);
   if (ParseNumber(rest[0].text, &ttl)) rest = rest.subspan(1);
@@ -292,16 +293,16 @@ absl::Status DnsZones::AddRecord(std::string_view line, const std::string& origi
   if (!type) return Bad("no type is called", rest[0].text);
   auto data = EncodeData(rest[0].text, rest.subspan(1), origin);
   if (!data.ok()) return data.status();
-  std::vector<DnsRecordSet>& sets = NodeOf(name, origin).sets;
+  std::vector<FarmDnsRecordSet>& sets = NodeOf(name, origin).sets;
   auto set = std::find_if(sets.begin(), sets.end(),
-                          [&](const DnsRecordSet& of) { return of.type == *type; });
+                          [&](const FarmDnsRecordSet& of) { return of.type == *type; });
   if (set == sets.end()) set = sets.insert(sets.end(), {*type, ttl, {}});
   set->ttl = ttl;
   set->data.push_back(std::move(*data));
   return absl::OkStatus();
 }
 
-DnsZones::Result DnsZones::Find(std::string_view name) const {
+FarmDnsZones::Result FarmDnsZones::Find(std::string_view name) const {
   const Node* closest = nullptr;
   std::string_view closest_name;
   for (std::string_view at = name;; at = Parent(at)) {

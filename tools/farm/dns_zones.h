@@ -19,21 +19,21 @@ namespace sonde {
 // Names on the wire are kept as text: labels with their lengths, the root's zero at the end.
 // "www.example.com." or, relative to `origin` (a name on the wire), "www"; "@" is the origin.
 // `\.` and `\DDD` escape. Errors: empty or long labels, a long name.
-absl::StatusOr<std::string> DnsNameFromText(std::string_view text, std::string_view origin);
-std::string DnsLowerCase(std::string_view name);
+absl::StatusOr<std::string> FarmDnsNameFromText(std::string_view text, std::string_view origin);
+std::string FarmDnsLowerCase(std::string_view name);
 
-struct DnsRecordSet {
+struct FarmDnsRecordSet {
   uint16_t type = 0;
   uint32_t ttl = 0;
   std::vector<std::string> data;  // of each record, as on the wire, names uncompressed
 };
 
-class DnsZones {
+class FarmDnsZones {
  public:
   struct Node {
-    std::vector<DnsRecordSet> sets;
+    std::vector<FarmDnsRecordSet> sets;
     bool is_apex = false;
-    const DnsRecordSet* Find(uint16_t type) const;
+    const FarmDnsRecordSet* Find(uint16_t type) const;
   };
   enum class Found : uint8_t {
     kName,     // the name, or a wildcard that stands for it

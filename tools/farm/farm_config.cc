@@ -164,14 +164,14 @@ void ReadHttp(ConfigReader& in, ListenerConfig* listener) {
 }
 
 // [{name: farm.test, ttl: 60, records: ["@ A 127.0.0.1", ...]}, ...]
-void ReadZones(ConfigReader& in, std::vector<DnsZoneConfig>* zones) {
+void ReadZones(ConfigReader& in, std::vector<FarmDnsZoneConfig>* zones) {
   const ConfigNode* node = in.Sequence("zones");
   if (node == nullptr) return;
-  DnsZones known;
+  FarmDnsZones known;
   for (size_t i = 0; i < node->items.size(); ++i) {
     ConfigReader zone(&node->items[i], in.PathOf("zones") + "[" + std::to_string(i) + "]",
                       in.diagnostics());
-    DnsZoneConfig made;
+    FarmDnsZoneConfig made;
     int64_t ttl = made.ttl;
     if (!zone.String("name", &made.name)) zone.Error("name", "must be the zone's name");
     zone.Int("ttl", &ttl, 0, INT32_MAX);

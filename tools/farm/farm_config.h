@@ -82,7 +82,7 @@ struct ScriptLine {
 };
 
 // Records in the words of a zone file: "NAME [TTL] [IN] TYPE DATA".
-struct DnsZoneConfig {
+struct FarmDnsZoneConfig {
   std::string name;
   uint32_t ttl = 60;  // of records that give none
   std::vector<std::string> records;
@@ -130,7 +130,7 @@ struct ListenerConfig {
 
   // DNS
   Transport transport = Transport::kBoth;  // of kDns
-  std::vector<DnsZoneConfig> zones;        // none: farm.test
+  std::vector<FarmDnsZoneConfig> zones;    // none: farm.test
 
   bool is_dns() const { return kind == Kind::kDns || kind == Kind::kDot; }
   bool has_tls() const { return kind == Kind::kHttps || kind == Kind::kDot; }

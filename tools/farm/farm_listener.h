@@ -38,8 +38,8 @@ struct FarmListener {
 
   static constexpr int kNoOverride = -1;
   const ListenerConfig config;
-  const HttpTarget http;
-  const DnsTarget dns;
+  const FarmHttpTarget http;
+  const FarmDnsTarget dns;
   std::shared_ptr<SSL_CTX> tls;
   std::atomic<int> override_behaviour{kNoOverride};
   std::vector<uint16_t> ports;

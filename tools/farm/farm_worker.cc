@@ -389,7 +389,7 @@ void FarmWorker::PlanHttp(Connection& c) {
     FarmCounters::Add(counters_.bad_requests);
     c.in.clear();
     c.ignoring = true;
-    c.steps.SendOwned(HttpTarget::Render(400, "text/plain", "not a request\n", false));
+    c.steps.SendOwned(FarmHttpTarget::Render(400, "text/plain", "not a request\n", false));
     c.steps.Add(StepKind::kClose);
     return;
   }
@@ -437,7 +437,7 @@ void FarmWorker::AnswerControl(Connection& c, const FarmRequest& request) {
     status = 404;
     body = "/farm-stats, /farm-set?port=PORT&behaviour=NAME\n";
   }
-  c.steps.SendOwned(HttpTarget::Render(status, type, body, request.keep_alive));
+  c.steps.SendOwned(FarmHttpTarget::Render(status, type, body, request.keep_alive));
   c.steps.Add(request.keep_alive ? StepKind::kNext : StepKind::kClose);
 }
 

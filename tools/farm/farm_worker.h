@@ -79,7 +79,7 @@ class FarmWorker {
   int64_t now_ = 0, next_sweep_ = 0, resume_accepting_ = 0;
   std::vector<char> filler_, in_;
   FarmCounters counters_;
-  DnsSockets dns_;
+  FarmDnsSockets dns_;
 };
 
 }  // namespace sonde

@@ -114,8 +114,8 @@ FarmParse ParseFarmRequest(std::string_view in, FarmRequest* request) {
   return FarmParse::kGood;
 }
 
-std::string HttpTarget::Render(int status, std::string_view content_type, std::string_view body,
-                               bool keep_alive) {
+std::string FarmHttpTarget::Render(int status, std::string_view content_type, std::string_view body,
+                                   bool keep_alive) {
   std::string text = StatusLine(status);
   text += "Content-Type: " + std::string(content_type) + "\r\n" + LengthLine(body.size());
   if (!keep_alive) text += "Connection: close\r\n";
@@ -124,7 +124,7 @@ std::string HttpTarget::Render(int status, std::string_view content_type, std::s
   return text;
 }
 
-HttpTarget::HttpTarget(const ListenerConfig& config) : config_(config) {
+FarmHttpTarget::FarmHttpTarget(const ListenerConfig& config) : config_(config) {
   head_ = StatusLine(config.status);
   for (const auto& [name, value] : config.headers) head_ += name + ": " + value + "\r\n";
   keep_ = head_ + LengthLine(config.body.size()) + "\r\n";
@@ -143,14 +143,14 @@ HttpTarget::HttpTarget(const ListenerConfig& config) : config_(config) {
   huge_ += LengthLine(0) + "\r\n";
 }
 
-void HttpTarget::SendOk(const FarmRequest& request, FarmSteps& steps) const {
+void FarmHttpTarget::SendOk(const FarmRequest& request, FarmSteps& steps) const {
   const std::string_view whole = request.keep_alive ? keep_ : close_;
   const size_t head = request.keep_alive ? keep_head_ : close_head_;
   steps.Send(request.method == "HEAD" ? whole.substr(0, head) : whole);
 }
 
-void HttpTarget::Plan(Behaviour behaviour, const FarmRequest& request, Random& random,
-                      FarmSteps& steps) const {
+void FarmHttpTarget::Plan(Behaviour behaviour, const FarmRequest& request, Random& random,
+                          FarmSteps& steps) const {
   using Kind = FarmStep::Kind;
   const std::string_view body = config_.body;
   const std::string_view whole = keep_;
@@ -250,7 +250,7 @@ void HttpTarget::Plan(Behaviour behaviour, const FarmRequest& request, Random& r
   steps.Add(request.keep_alive ? Kind::kNext : Kind::kClose);
 }
 
-bool HttpTarget::AnswerPath(const FarmRequest& request, FarmSteps& steps) const {
+bool FarmHttpTarget::AnswerPath(const FarmRequest& request, FarmSteps& steps) const {
   const std::string_view path = request.path.substr(0, request.path.find('?'));
   const auto argument = [path](std::string_view prefix) {
     return path.starts_with(prefix) ? path.substr(prefix.size()) : std::string_view();
@@ -291,8 +291,8 @@ bool HttpTarget::AnswerPath(const FarmRequest& request, FarmSteps& steps) const 
   return false;
 }
 
-Behaviour HttpTarget::Answer(Behaviour behaviour, const FarmRequest& request, Random& random,
-                             FarmSteps& steps) const {
+Behaviour FarmHttpTarget::Answer(Behaviour behaviour, const FarmRequest& request, Random& random,
+                                 FarmSteps& steps) const {
   constexpr std::string_view kDo = "/do/";
   if (request.path.starts_with(kDo)) {
     const std::string_view word = request.path.substr(kDo.size());

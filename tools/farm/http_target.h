@@ -30,9 +30,9 @@ enum class FarmParse : uint8_t { kMore, kGood, kBad };
 FarmParse ParseFarmRequest(std::string_view in, FarmRequest* request);
 
 // One per listener, immutable: any thread.
-class HttpTarget {
+class FarmHttpTarget {
  public:
-  explicit HttpTarget(const ListenerConfig& config);
+  explicit FarmHttpTarget(const ListenerConfig& config);
 
   // Appends what `behaviour` does with `request`; a path that asks for one goes first. Returns the
   // behaviour shown.
