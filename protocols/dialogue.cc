@@ -2,79 +2,8 @@
 
 #include <algorithm>
 
-#include "engine/contract/label_name.h"
-
 namespace sonde {
 namespace {
-
-void ReadLabels(ConfigReader& in, DialogueEntry* entry) {
-  const ConfigNode* list = in.Sequence("labels");
-  if (!list) return;
-  for (size_t i = 0; i < list->items.size(); ++i) {
-    ConfigReader label(&list->items[i], in.PathOf("labels") + "[" + std::to_string(i) + "]",
-                       in.diagnostics());
-    std::string name, value, error;
-    label.String("name", &name);
-    label.String("value", &value);
-    label.Finish();
-    // Clashes with the labels of a series are the exporter's: it knows the task's.
-    if (!IsLegalLabelName(name) || name.compare(0, 2, "__") == 0) {
-      label.Error("name", "'" + name + "' is not a label name");
-      continue;
-    }
-    if (!entry->expect) continue;  // without `expect` there is nothing to take a value from
-    DialogueEntry::Label read{std::move(name), {}};
-    if (!TemplateText::Parse(value, *entry->expect, &read.value, &error)) {
-      label.Error("value", error);
-    }
-    entry->labels.push_back(std::move(read));
-  }
-  if (!entry->expect && !list->items.empty()) {
-    in.Warn("labels", "labels without expect have no effect");
-  }
-}
-
-// `send`: the text and one line feed, always; expanded when the entry has an `expect`.
-void ReadSend(ConfigReader& in, DialogueEntry* entry) {
-  std::string text, raw, error;
-  in.String("send", &text);
-  in.String("send_bytes", &raw);
-  if (!text.empty() && !raw.empty()) {
-    in.Error("send_bytes", "at most one of send and send_bytes must be configured");
-    return;
-  }
-  if (!raw.empty()) {
-    entry->send = std::move(raw);
-  } else if (!text.empty() && entry->expect) {
-    if (!TemplateText::Parse(text, *entry->expect, &entry->send_template, &error)) {
-      in.Error("send", error);
-      return;
-    }
-    const std::string* constant = entry->send_template.constant();
-    if (constant && !constant->empty()) entry->send = *constant + "\n";
-  } else if (!text.empty()) {
-    entry->send = text + "\n";
-  }
-}
-
-DialogueEntry ReadEntry(ConfigReader& in) {
-  DialogueEntry entry;
-  std::string pattern, error;
-  if (in.String("expect", &pattern)) {
-    entry.expect = Regex::Compile(pattern, &error);
-    if (!entry.expect) in.Error("expect", error);
-  }
-  in.String("expect_bytes", &entry.expect_bytes);
-  if (entry.expect && !entry.expect_bytes.empty()) {
-    in.Error("expect_bytes", "query response has both expect and expect_bytes set");
-  }
-  ReadLabels(in, &entry);
-  ReadSend(in, &entry);
-  in.Bool("starttls", &entry.starttls);
-  in.Finish();
-  entry.needs_groups = !entry.labels.empty() || !entry.send_template.constant();
-  return entry;
-}
 
 // At most `limit` bytes, not cut within a UTF-8 sequence.
 std::string_view Clip(std::string_view text, size_t limit) {
@@ -87,26 +16,6 @@ std::string_view Clip(std::string_view text, size_t limit) {
 }
 
 }  // namespace
-
-void DialogueScript::Read(ConfigReader& in, std::string_view key, bool tls, DialogueScript* out) {
-  const ConfigNode* list = in.Sequence(key);
-  if (!list) return;
-  if (list->items.size() > kMaxEntries) {
-    in.Error(key, "at most " + std::to_string(kMaxEntries) + " entries are possible");
-    return;
-  }
-  for (size_t i = 0; i < list->items.size(); ++i) {
-    ConfigReader reader(&list->items[i], in.PathOf(key) + "[" + std::to_string(i) + "]",
-                        in.diagnostics());
-    out->entries.push_back(ReadEntry(reader));
-    if (!out->entries.back().starttls) continue;
-    if (tls) reader.Error("starttls", "starttls is not possible with tls: true");
-    if (out->starttls) reader.Error("starttls", "a dialogue can start TLS once only");
-    out->starttls = true;
-  }
-}
-
-// ---- playing ------------------------------------------------------------------------------------
 
 bool Dialogue::AllPlayed() const {
   return step_ >= script_.entries.size() + (contains_.empty() ? 0 : 1);
@@ -196,24 +105,54 @@ Dialogue::Got Dialogue::Await(std::string_view in, bool at_end, size_t* used, Ou
 Dialogue::Got Dialogue::AwaitLine(const DialogueEntry& now, std::string_view in, bool at_end,
                                   size_t* used, Output& out) {
   while (true) {
-    const std::string_view rest = in.substr(*used);
-    const size_t end = rest.find('\n', scanned_);
-    if (std::min(end, rest.size()) >= kLineLimit) return Got::kTooLarge;
-    if (end == std::string_view::npos && (!at_end || rest.empty())) {
-      scanned_ = rest.size();
-      if (!rest.empty()) Remember(rest, false);
-      return Got::kNotYet;
-    }
-    std::string_view line = rest.substr(0, end);
-    *used += end == std::string_view::npos ? rest.size() : end + 1;
-    scanned_ = 0;
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    std::string_view line;
+    const Got got = now.expect_length > 0 ? TakeLength(now, in, used, &line)
+                                          : TakeLine(now, in, at_end, used, &line);
+    if (got != Got::kYes) return got;
     if (Matches(now, line, out)) {
       failed_regex_ = false;
       return Got::kYes;
     }
     Remember(line, true);
+    const bool skipped =
+        now.expect_length == 0 && !(now.expect_not && now.expect_not->Match(context_.shard, line));
+    if (skipped) continue;
+    failed_regex_ = true;
+    return Got::kMismatch;
   }
+}
+
+// The next line, without its end. How the bytes are cut into reads must not matter: a line is too
+// large when it is so whole.
+Dialogue::Got Dialogue::TakeLine(const DialogueEntry& now, std::string_view in, bool at_end,
+                                 size_t* used, std::string_view* line) {
+  const bool plain = now.expect_until.empty();
+  const std::string_view ending = plain ? std::string_view("\n") : now.expect_until;
+  const std::string_view rest = in.substr(*used);
+  const size_t end = rest.find(ending, scanned_);
+  const bool ended = end != std::string_view::npos;
+  if (ended ? end + ending.size() > kLineLimit : rest.size() >= kLineLimit) return Got::kTooLarge;
+  if (!ended && (!at_end || rest.empty())) {
+    scanned_ = static_cast<uint32_t>(rest.size() - std::min(rest.size(), ending.size() - 1));
+    if (!rest.empty()) Remember(rest, false);
+    return Got::kNotYet;
+  }
+  *line = rest.substr(0, end);
+  *used += ended ? end + ending.size() : rest.size();
+  scanned_ = 0;
+  if (plain && !line->empty() && line->back() == '\r') line->remove_suffix(1);
+  return Got::kYes;
+}
+
+Dialogue::Got Dialogue::TakeLength(const DialogueEntry& now, std::string_view in, size_t* used,
+                                   std::string_view* piece) {
+  if (in.size() < now.expect_length) {
+    if (!in.empty()) Remember(in, false);
+    return Got::kNotYet;
+  }
+  *piece = in.substr(0, now.expect_length);
+  *used = now.expect_length;
+  return Got::kYes;
 }
 
 bool Dialogue::Matches(const DialogueEntry& now, std::string_view line, Output& out) {
@@ -262,7 +201,7 @@ Dialogue::Got Dialogue::AwaitBytes(std::string_view in, size_t* used) {
     return Got::kMismatch;
   }
   *used = count;
-  matched_ += count;
+  matched_ += static_cast<uint32_t>(count);
   if (count < wanted.size()) return Got::kNotYet;
   failed_bytes_ = false;
   return Got::kYes;
@@ -315,7 +254,9 @@ std::string Dialogue::Detail() const {
   std::string detail = "step " + std::to_string(step_ + 1) + ": ";
   const DialogueEntry* const now = entry();
   if (now && now->expect) {
-    detail += "expected /" + std::string(Clip(now->expect->pattern(), 200)) + "/";
+    detail += "expected ";
+    if (now->expect_length > 0) detail += std::to_string(now->expect_length) + " bytes like ";
+    detail += "/" + std::string(Clip(now->expect->pattern(), 200)) + "/";
   } else if (now && !now->expect_bytes.empty()) {
     detail += "expected bytes " + QuotedForPeople(now->expect_bytes);
     if (matched_ > 0) detail += ", the first " + std::to_string(matched_) + " came";
@@ -324,7 +265,9 @@ std::string Dialogue::Detail() const {
   }
   if (last_size_ > 0 || line_seen_) {
     detail += ", got " + QuotedForPeople({last_.data(), last_size_});
-    if (now && now->expect && !line_seen_) detail += " without a line end";
+    if (now && now->expect && !line_seen_) {
+      detail += now->expect_length > 0 ? " and no more" : " without a line end";
+    }
   } else if (!any_byte()) {
     detail += ", got nothing";
   }

@@ -1,60 +1,26 @@
-// The send / expect / starttls dialogue of line protocols: its script, read from `query_response`,
-// and the interpreter that plays it over a byte stream (blackbox_contract 4.8 and 8.2). No I/O, no
-// clock; shared by every protocol that talks in lines.
+// The send / expect / starttls dialogue of line protocols: the interpreter that plays a script over
+// a byte stream (blackbox_contract 4.8 and 8.2). No I/O, no clock; shared by every protocol that
+// talks in lines.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "engine/contract/config_node.h"
 #include "engine/contract/conversation.h"
 #include "protocols/content_hash.h"
-#include "protocols/regex.h"
-#include "protocols/template_text.h"
+#include "protocols/dialogue_script.h"
 
 namespace sonde {
-
-// One entry: what is awaited, then what is said, then perhaps TLS.
-struct DialogueEntry {
-  struct Label {
-    std::string name;
-    TemplateText value;
-  };
-
-  std::unique_ptr<const Regex> expect;  // a line; lines that do not match are skipped
-  std::string expect_bytes;             // exactly these bytes, next
-  std::vector<Label> labels;            // of probe_expect_info, from the groups of `expect`
-  std::string send;                     // as it goes on the wire; empty: see send_template
-  TemplateText send_template;           // with references; a line feed follows unless it is empty
-  bool needs_groups = false;            // labels or send_template refer to groups
-  bool starttls = false;
-};
-
-// Immutable after reading; shared by every shard.
-struct DialogueScript {
-  std::vector<DialogueEntry> entries;
-  bool starttls = false;  // some entry asks for it
-
-  // A script, and a label value, may be this large.
-  static constexpr size_t kMaxEntries = 1000;
-  static constexpr size_t kMaxLabelValue = 1024;
-
-  // Reads the list `key` of `in`; an absent one is the empty script. `tls` says that the stream is
-  // TLS from the start: then `starttls` is an error, and so are two of them.
-  // `send_bytes` is sonde's own: like `send`, but nothing is added and nothing expanded.
-  static void Read(ConfigReader& in, std::string_view key, bool tls, DialogueScript* out);
-};
 
 // One probe's way through a script. Lives in a conversation, on its shard's thread.
 class Dialogue {
  public:
-  // A line, its end included; as in blackbox_exporter.
-  static constexpr size_t kLineLimit = 64 * 1024;
+  // A line, its end included.
+  static constexpr size_t kLineLimit = DialogueScript::kLineLimit;
   // All a peer may say before it is cut off.
   static constexpr uint64_t kTotalLimit = 16 << 20;
 
@@ -107,6 +73,10 @@ class Dialogue {
   Got Await(std::string_view in, bool at_end, size_t* used, Output& out);
   Got AwaitLine(const DialogueEntry& entry, std::string_view in, bool at_end, size_t* used,
                 Output& out);
+  Got TakeLine(const DialogueEntry& entry, std::string_view in, bool at_end, size_t* used,
+               std::string_view* line);
+  Got TakeLength(const DialogueEntry& entry, std::string_view in, size_t* used,
+                 std::string_view* piece);
   Got AwaitBytes(std::string_view in, size_t* used);
   Got AwaitText(std::string_view in, size_t* used);
   bool Matches(const DialogueEntry& entry, std::string_view line, Output& out);
@@ -123,8 +93,8 @@ class Dialogue {
   bool failed_bytes_ = false;
   bool line_seen_ = false;  // in this step: a whole line that did not match
   uint8_t last_size_ = 0;   // of `last_`, which holds the newest line or part of one of this step
-  size_t scanned_ = 0;      // bytes of the unconsumed front that hold no line end
-  size_t matched_ = 0;      // of expect_bytes, consumed so far
+  uint32_t scanned_ = 0;    // bytes of the unconsumed front that hold no line end
+  uint32_t matched_ = 0;    // of expect_bytes, consumed so far
   size_t known_ = 0;        // bytes of the next `in` that were given before
   uint64_t received_ = 0;   // by the peer, in all
   Buffer said_;

@@ -4,6 +4,7 @@
 
 #include "protocols/http_conversation.h"
 #include "protocols/http_options.h"
+#include "protocols/leg_report.h"
 
 namespace sonde {
 namespace {
@@ -45,6 +46,15 @@ class HttpProberEntry final : public Prober {
       facts.Set(fact, 0);
     }
     return facts;
+  }
+
+  // A redirect may lead to TLS and away from it, and not every server says Last-Modified.
+  UsualReport Usual(const Task& task) const override {
+    UsualReport usual = Prober::Usual(task);
+    usual.facts.Clear(Fact::kHttpLastModified);
+    usual.facts.Set(Fact::kFailedRegex, 0);
+    if (task.plan->needs_handshake) AddUsualTls({.cipher = true}, &usual);
+    return usual;
   }
 
   Conversation* Make(void* place, const Task& task,

@@ -142,6 +142,14 @@ void TlsReport::AppendTexts(const Options& options, Texts* texts) const {
   if (options.cipher) texts->push_back({TextFamily::kTlsCipher, {{"cipher", tls->cipher}}});
 }
 
+void AddUsualTls(const TlsReport::Options& options, UsualReport* usual) {
+  usual->facts.Set(Fact::kCertExpiry, 0);
+  usual->facts.Set(Fact::kChainExpiry, 0);
+  usual->Add(TextFamily::kChainInfo);
+  usual->Add(TextFamily::kTlsVersion);
+  if (options.cipher) usual->Add(TextFamily::kTlsCipher);
+}
+
 bool FinishTexts(bool any, const ContentHash& hash, Report* report) {
   report->result.texts_hash = any ? hash.value() : 0;
   return any && report->texts && report->result.texts_hash != report->known_texts_hash;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "engine/contract/conversation.h"
+#include "engine/contract/task.h"
 #include "protocols/content_hash.h"
 
 namespace sonde {
@@ -91,6 +92,9 @@ class TlsReport {
   const TlsFacts* open_ = nullptr;          // the engine's; lives as long as the leg
   std::unique_ptr<const TlsFacts> failed_;  // our copy
 };
+
+// What TLS usually adds to a report.
+void AddUsualTls(const TlsReport::Options& options, UsualReport* usual);
 
 // Sets texts_hash (0 when `any` is false) and says whether the texts must be made: somebody wants
 // them and does not know them yet.

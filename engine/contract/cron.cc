@@ -406,6 +406,33 @@ uint64_t CronExpression::CountBetween(int64_t after, int64_t until) const {
   return count;
 }
 
+std::vector<ClockChange> CronExpression::ClockChanges(int64_t after, int64_t until) const {
+  std::vector<ClockChange> changes;
+  if (never_ || fixed_offset_) return changes;
+  const int64_t last = std::min(until, kLastSecond);
+  Segment segment = SegmentAt(std::max(after, kFirstSecond));
+  while (segment.end <= last) {
+    segment = SegmentAt(segment.end);
+    ClockChange change{segment.begin, segment.offset_before, segment.offset};
+    const int64_t old_wall = segment.begin + segment.offset_before;
+    const int64_t new_wall = segment.begin + segment.offset;
+    // Empty for a change of the zone's abbreviation alone.
+    change.wall_times = CountCivil(std::min(old_wall, new_wall), std::max(old_wall, new_wall));
+    if (change.wall_times == 0) continue;
+    // Every hour has the same slots, and whole hours come and go.
+    change.even = hours_ == Bits(0, 23) && (new_wall - old_wall) % 3600 == 0;
+    if (old_wall < new_wall) {
+      const bool stands = NextCivil(new_wall) == new_wall;
+      change.effect = stands ? ClockChange::Effect::kMergedAfter : ClockChange::Effect::kOnceAfter;
+      change.even = change.even && stands;
+    } else {
+      change.effect = every_hour_ ? ClockChange::Effect::kBoth : ClockChange::Effect::kFirstOnly;
+    }
+    changes.push_back(change);
+  }
+  return changes;
+}
+
 Duration CronExpression::ShortestGap() const {
   constexpr Duration kRarely = Hours(24 * 366);
   if (never_) return kRarely;

@@ -9,12 +9,31 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "engine/contract/instant.h"
 
 namespace sonde {
+
+// A change of a zone's clock that slots of an expression meet (docs/schedules.md).
+struct ClockChange {
+  // What becomes of the slots whose wall times it skips or doubles.
+  enum class Effect : uint8_t {
+    kOnceAfter,    // skipped: one slot, at the first instant after the gap
+    kMergedAfter,  // skipped: the same, and that is a slot which stands there anyway
+    kFirstOnly,    // doubled: due at their first occurrence
+    kBoth,         // doubled: due both times
+  };
+
+  int64_t at = 0;             // Unix second: the first instant of the new offset
+  int64_t offset_before = 0;  // seconds east of UTC
+  int64_t offset_after = 0;
+  uint64_t wall_times = 0;  // of the expression, within the gap or the doubled stretch
+  Effect effect = Effect::kOnceAfter;
+  bool even = false;  // the time between runs stays what it was: no slot too many, none too few
+};
 
 class CronExpression {
  public:
@@ -30,6 +49,11 @@ class CronExpression {
   // Matching seconds in (after, until]. Whole days are multiplied, not walked through: a year costs
   // a few microseconds, whatever the expression.
   uint64_t CountBetween(int64_t after, int64_t until) const;
+
+  // Changes of the clock in (after, until] that skip or double wall times of the expression.
+  std::vector<ClockChange> ClockChanges(int64_t after, int64_t until) const;
+
+  const std::string& zone_name() const { return zone_name_; }  // "" for UTC
 
   // The shortest time between consecutive slots by the fields of the coming year, daylight saving
   // time left aside; a leap year for expressions that fire less than twice in it.

@@ -86,13 +86,13 @@ absl::StatusOr<Schedule> Schedule::Cron(std::string_view expression, std::string
 std::optional<WallTime> Schedule::NextAfter(uint64_t task_id, WallTime after) const {
   const int64_t from = std::max(after.ns, kEarliest);
   if (cron_ != nullptr) {
-    const int64_t offset = PhaseWithin(task_id, spread_);
+    const int64_t offset = Phase(task_id).ns;
     constexpr int64_t kSecond = Seconds(1).ns;
     const std::optional<int64_t> second = cron_->NextAfter(FloorDiv(from - offset, kSecond));
     if (!second) return std::nullopt;
     return WallTime{*second * kSecond + offset};
   }
-  const int64_t phase = PhaseWithin(task_id, interval_);
+  const int64_t phase = Phase(task_id).ns;
   const int64_t slot = FloorDiv(from - phase, interval_.ns) * interval_.ns + phase;
   if (slot > kNever - interval_.ns) return std::nullopt;
   return WallTime{slot + interval_.ns};
@@ -104,11 +104,25 @@ uint64_t Schedule::CountBetween(uint64_t task_id, WallTime after, WallTime until
   const int64_t from = std::max(after.ns, kEarliest), to = std::max(until.ns, kEarliest);
   // A slot is unit * n + phase, for every n or for those the expression matches.
   const int64_t unit = cron_ ? Seconds(1).ns : interval_.ns;
-  const int64_t phase = PhaseWithin(task_id, cron_ ? spread_ : interval_);
+  const int64_t phase = Phase(task_id).ns;
   const int64_t first = FloorDiv(from - phase, unit), last = FloorDiv(to - phase, unit);
   const uint64_t count =
       cron_ ? cron_->CountBetween(first, last) : static_cast<uint64_t>(last - first);
   return std::min(count, limit);
+}
+
+Duration Schedule::Phase(uint64_t task_id) const {
+  return Duration{PhaseWithin(task_id, cron_ ? spread_ : interval_)};
+}
+
+std::vector<ClockChange> Schedule::ClockChanges(WallTime after, WallTime until) const {
+  if (cron_ == nullptr) return {};
+  constexpr int64_t kSecond = Seconds(1).ns;
+  return cron_->ClockChanges(FloorDiv(after.ns, kSecond), FloorDiv(until.ns, kSecond));
+}
+
+std::string_view Schedule::zone() const {
+  return cron_ == nullptr ? std::string_view() : cron_->zone_name();
 }
 
 std::string Schedule::ToString() const {

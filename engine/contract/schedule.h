@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/contract/instant.h"
@@ -14,6 +15,7 @@
 namespace sonde {
 
 class CronExpression;  // engine/contract/cron.h
+struct ClockChange;    // the same
 
 // Immutable and cheap to copy (an interval carries no allocation; cron expressions are shared).
 class Schedule {
@@ -42,11 +44,19 @@ class Schedule {
   // Slots in (after, until], counted up to `limit`. What was missed while the loop stood still.
   uint64_t CountBetween(uint64_t task_id, WallTime after, WallTime until, uint64_t limit) const;
 
+  // How far the slots of a task are moved: from multiples of the interval, or within `spread`.
+  Duration Phase(uint64_t task_id) const;
+
+  // Changes of the clock in (after, until] that a cron schedule's slots meet; none for intervals.
+  std::vector<ClockChange> ClockChanges(WallTime after, WallTime until) const;
+
   // The interval, or for cron the shortest gap between consecutive slots (estimated from the
   // expression over one year at construction). Used for staleness and capacity planning.
   Duration TypicalInterval() const { return interval_; }
   bool is_cron() const { return cron_ != nullptr; }
-  std::string ToString() const;  // "15s", "0 */5 * * * * Europe/Berlin"
+  Duration spread() const { return spread_; }  // 0 for intervals
+  std::string_view zone() const;               // IANA name; "" for UTC and for intervals
+  std::string ToString() const;                // "15s", "0 */5 * * * * Europe/Berlin"
 
   bool operator==(const Schedule& other) const;
 

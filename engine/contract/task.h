@@ -10,6 +10,7 @@
 
 #include "engine/contract/config_node.h"
 #include "engine/contract/conversation.h"
+#include "engine/contract/fact.h"
 #include "engine/contract/metrics_settings.h"
 #include "engine/contract/probe_policy.h"
 #include "engine/contract/schedule.h"
@@ -66,6 +67,14 @@ struct Task {
   uint64_t version = 0;                       // hash of everything above; equal version = same task
 };
 
+// What a run that goes well reports: for counting series ahead of any run, not for judging.
+struct UsualReport {
+  FactSet facts;       // their values mean nothing
+  uint32_t texts = 0;  // bit n: the text family of that number
+
+  void Add(TextFamily family) { texts |= 1u << static_cast<unsigned>(family); }
+};
+
 // A protocol's entry in the registry: stateless, one constant object per protocol. Parsing runs on
 // the loader's thread, Make on shards.
 class Prober {
@@ -107,6 +116,10 @@ class Prober {
   // What is shown of a target that could not be taken apart: the families that are always there
   // (blackbox_contract 7).
   virtual FactSet BareFacts() const;
+
+  // What its runs usually report. Where only the peer decides, it is left out. Default: what every
+  // probe over a network has, and the families named after this prober.
+  virtual UsualReport Usual(const Task& task) const;
 
   // Builds the conversation in `place` (kConversationBytes, max-aligned). The task outlives it.
   virtual Conversation* Make(void* place, const Task& task,

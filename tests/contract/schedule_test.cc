@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "engine/contract/cron.h"
 
 namespace sonde {
 namespace {
@@ -494,6 +496,121 @@ TEST(CronTest, ManyYearsGoForwardOnly) {
       EXPECT_GT(at, Utc("2023-01-01T00:00:00Z")) << text;
     }
   }
+}
+
+// Changes as "instant effect wall_times even".
+std::vector<std::string> Changes(const std::string& expression, const std::string& zone,
+                                 const std::string& from, const std::string& until) {
+  constexpr const char* kEffects[] = {"once_after", "merged_after", "first_only", "both"};
+  std::vector<std::string> changes;
+  for (const ClockChange& change : Cron(expression, zone).ClockChanges(Utc(from), Utc(until))) {
+    changes.push_back(
+        absl::FormatTime(kFormat, absl::FromUnixSeconds(change.at), absl::UTCTimeZone()) + " " +
+        kEffects[static_cast<size_t>(change.effect)] + " " + std::to_string(change.wall_times) +
+        (change.even ? " even" : ""));
+  }
+  return changes;
+}
+
+std::vector<std::string> ChangesOf2026(const std::string& expression, const std::string& zone) {
+  return Changes(expression, zone, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
+}
+
+TEST(ClockChangeTest, Berlin) {
+  const std::string zone = "Europe/Berlin";
+  EXPECT_THAT(ChangesOf2026("30 2 * * *", zone),
+              ElementsAre("2026-03-29T01:00:00+00:00 once_after 1",
+                          "2026-10-25T01:00:00+00:00 first_only 1"));
+  EXPECT_THAT(ChangesOf2026("0,30 2,3 * * *", zone),
+              ElementsAre("2026-03-29T01:00:00+00:00 merged_after 2",
+                          "2026-10-25T01:00:00+00:00 first_only 2"));
+  EXPECT_THAT(ChangesOf2026("30 * * * *", zone),
+              ElementsAre("2026-03-29T01:00:00+00:00 once_after 1",
+                          "2026-10-25T01:00:00+00:00 both 1 even"));
+  EXPECT_THAT(ChangesOf2026("*/30 * * * * *", zone),
+              ElementsAre("2026-03-29T01:00:00+00:00 merged_after 120 even",
+                          "2026-10-25T01:00:00+00:00 both 120 even"));
+  // Every second hour: due both times, an hour apart.
+  EXPECT_THAT(
+      ChangesOf2026("0 */2 * * *", zone),
+      ElementsAre("2026-03-29T01:00:00+00:00 once_after 1", "2026-10-25T01:00:00+00:00 both 1"));
+  EXPECT_THAT(ChangesOf2026("30 4 * * *", zone), ElementsAre());
+  EXPECT_THAT(ChangesOf2026("30 2 1 * *", zone), ElementsAre());  // on other days
+}
+
+TEST(ClockChangeTest, OtherZones) {
+  EXPECT_THAT(ChangesOf2026("15 1,2 * * *", "America/New_York"),
+              ElementsAre("2026-03-08T07:00:00+00:00 once_after 1",
+                          "2026-11-01T06:00:00+00:00 first_only 1"));
+  // Half an hour: nothing is even.
+  EXPECT_THAT(
+      ChangesOf2026("*/10 * * * *", "Australia/Lord_Howe"),
+      ElementsAre("2026-04-04T15:00:00+00:00 both 3", "2026-10-03T15:30:00+00:00 merged_after 3"));
+  EXPECT_THAT(Changes("0 12 * * *", "Pacific/Apia", "2011-12-01T00:00:00Z", "2011-12-31T00:00:00Z"),
+              ElementsAre("2011-12-30T10:00:00+00:00 once_after 1"));
+  for (const std::string zone : {"", "UTC", "Asia/Kathmandu", "Asia/Shanghai"}) {
+    EXPECT_THAT(ChangesOf2026("* * * * * *", zone), ElementsAre()) << zone;
+  }
+  EXPECT_TRUE(Schedule::Every(Seconds(15))
+                  ->ClockChanges(Utc("2026-01-01T00:00:00Z"), Utc("2027-01-01T00:00:00Z"))
+                  .empty());
+  EXPECT_THAT(ChangesOf2026("0 0 30 2 *", "Europe/Berlin"), ElementsAre());
+}
+
+TEST(ClockChangeTest, TheSpanEndsWithItsLastSecond) {
+  const std::string at = "2026-03-29T01:00:00Z", before = "2026-03-29T00:59:59Z";
+  EXPECT_EQ(Changes("30 2 * * *", "Europe/Berlin", before, at).size(), 1u);
+  EXPECT_EQ(Changes("30 2 * * *", "Europe/Berlin", "2026-01-01T00:00:00Z", before).size(), 0u);
+  EXPECT_EQ(Changes("30 2 * * *", "Europe/Berlin", at, "2026-10-25T00:59:59Z").size(), 0u);
+}
+
+// What is said of a change is what the slots around it do.
+TEST(ClockChangeTest, SlotsDoWhatIsSaid) {
+  const char* const expressions[] = {"30 2 * * *",  "0 3 * * *",     "*/20 1,2 * * *", "15 * * * *",
+                                     "0 */3 * * *", "*/7 2-4 * * *", "0,30 2,3 * * *"};
+  for (const char* const zone : {"Europe/Berlin", "America/New_York", "Australia/Lord_Howe"}) {
+    for (const char* const expression : expressions) {
+      SCOPED_TRACE(std::string(expression) + " " + zone);
+      const Schedule schedule = Cron(expression, zone);
+      for (const ClockChange& change :
+           schedule.ClockChanges(Utc("2026-01-01T00:00:00Z"), Utc("2027-01-01T00:00:00Z"))) {
+        const int64_t shift = std::abs(change.offset_after - change.offset_before);
+        const WallTime at{change.at * Seconds(1).ns};
+        const WallTime later{(change.at + shift) * Seconds(1).ns};
+        const uint64_t before =
+            schedule.CountBetween(1, at - Seconds(shift + 1), at - Seconds(1), 1000);
+        const uint64_t after = schedule.CountBetween(1, at - Seconds(1), later - Seconds(1), 1000);
+        switch (change.effect) {
+          case ClockChange::Effect::kOnceAfter:
+          case ClockChange::Effect::kMergedAfter:
+            EXPECT_EQ(schedule.NextAfter(1, at - Seconds(1)), at);
+            break;
+          case ClockChange::Effect::kFirstOnly:
+            EXPECT_EQ(before, change.wall_times);
+            EXPECT_EQ(after, 0u);
+            break;
+          case ClockChange::Effect::kBoth:
+            EXPECT_EQ(before, change.wall_times);
+            EXPECT_EQ(after, change.wall_times);
+            break;
+        }
+      }
+    }
+  }
+}
+
+TEST(ScheduleTest, PhaseIsHowFarSlotsAreMoved) {
+  for (const uint64_t id : {uint64_t{1}, uint64_t{77}, ~uint64_t{0}}) {
+    const WallTime from = Utc("2026-07-01T00:00:00Z");
+    const Schedule every = *Schedule::Every(Seconds(7));
+    EXPECT_EQ((every.NextAfter(id, from)->ns - every.Phase(id).ns) % Seconds(7).ns, 0);
+    const Schedule daily = *Schedule::Cron("@daily", "", Hours(2));
+    EXPECT_EQ(*daily.NextAfter(id, from - Duration{1}), from + daily.Phase(id));
+    EXPECT_EQ(Cron("@daily").Phase(id), Duration{});
+  }
+  EXPECT_EQ(Cron("@daily", "Europe/Berlin").zone(), "Europe/Berlin");
+  EXPECT_EQ(Cron("@daily").zone(), "");
+  EXPECT_EQ(Schedule().zone(), "");
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ import harness
 GOOD = "tasks:\n  - {name: a, type: tcp, target: '127.0.0.1:9', interval: 1h}\n"
 BAD = ("tasks:\n  - {name: a, type: tcp, target: '127.0.0.1:9', intervall: 1h}\n"
        "  - {name: a, type: x}\n")
-COMMANDS = ("serve", "probe", "check", "version")
+COMMANDS = ("serve", "probe", "plan", "check", "version")
 NOWHERE = "--web.listen-address=127.0.0.1:0"
 
 
@@ -71,6 +71,13 @@ class CommandTest(harness.TestCase):
                 (["serve", "--shards=many"], 1, "--shards"),
                 (["serve", "--shards=100000"], 1, "--shards"),
                 (["check"], 1, "files"),
+                (["plan"], 1, "file"),
+                (["plan", self.good, "surplus"], 1, "surplus"),
+                (["plan", self.good, "--next=-1"], 1, "--next"),
+                (["plan", self.good, "--next=1001"], 1, "--next"),
+                (["plan", self.good, "--from=yesterday"], 1, "--from"),
+                (["plan", self.good, "--from=infinite-past"], 1, "--from"),
+                (["plan", self.good, "--task=b"], 1, "no task 'b'"),
                 (["version", "surplus"], 1, "surplus"),
                 (["probe"], 2, "type"),
                 (["probe", "http"], 2, "target"),
@@ -122,6 +129,50 @@ class CommandTest(harness.TestCase):
         empty = self.box.folder / "empty"
         empty.mkdir()
         self.expect(harness.sonde("serve", NOWHERE, cwd=empty), 1, "", "'sonde.yml': No such file")
+
+    # Plans
+
+    def test_plan(self):
+        answer = self.expect(harness.sonde("plan", self.good), 0, "good.yml: 1 task, planned from 2")
+        self.assertRegex(answer.out, r"\n    20\d\d-\S+Z\n")
+        self.expect(harness.sonde("plan", "-", stdin=GOOD), 0, "^-: 1 task, ")
+        self.expect(harness.sonde("plan", self.bad), 1, "", r"^\S+/bad\.yml:2:\d+: ")
+        self.expect(harness.sonde("plan", "/nowhere.yml"), 1, "", "/nowhere.yml.*No such file")
+        self.assertEqual(harness.sonde("plan", self.bad).err, harness.sonde("check", self.bad).err)
+
+    def test_plan_of_named_tasks(self):
+        flags = ("--task", "b", "--task", "a", "--next", "2", "--from", "2026-03-28T13:00:00+01:00")
+        file = self.box.write("two.yml", "tasks:\n" + "".join(
+            f"  - {{name: {name}, type: tcp, target: 'x:1', cron: '0 0 * * *', spread: 0}}\n"
+            for name in "abc"))
+        answer = harness.sonde("plan", *flags, file, "--json")
+        self.assertEqual(answer.out.count("\n"), 1)
+        plan = answer.json()
+        self.assertEqual(plan["from"], "2026-03-28T12:00:00Z")
+        self.assertEqual([due["task"] for due in plan["due"]], ["b", "a"])
+        self.assertEqual([time["utc"] for time in plan["due"][0]["times"]],
+                         ["2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"])
+        self.assertEqual((plan["load"]["starts"], plan["load"]["peak"]), (3, 3))
+
+    def test_plan_counts_the_series_there_are(self):
+        """As many as the tasks of a running sonde have, once each of them ran."""
+        mail, store = self.box.farm("--listen=tcp:0:smtp", "--listen=tcp:0:redis", name="more").ports
+        prober = self.box.sonde(
+            "tasks:\n"
+            f"  - {{name: web, type: http, target: 'http://127.0.0.1:{self.http}/', interval: 1s}}\n"
+            f"  - {{name: port, type: tcp, target: '127.0.0.1:{self.http}', interval: 1s}}\n"
+            f"  - {{name: mail, target: '127.0.0.1:{mail}', interval: 1s, tcp: {{preset: smtp}}}}\n"
+            f"  - {{name: store, target: '127.0.0.1:{store}', interval: 1s, "
+            "tcp: {preset: redis}}\n"
+            "  - {name: off, type: tcp, target: '127.0.0.1:1', enabled: false}\n", name="planned")
+        plan = harness.sonde("plan", prober.config, "--json").json()["series"]
+
+        def told():
+            metrics = prober.until_runs(1, ["web", "port", "mail", "store"])
+            return metrics if metrics.all("probe_expect_info", name="mail") else None
+        samples = harness.until("labels of mail", told).samples
+        tasks = sum(1 for family in samples.values() for labels, _ in family if "name" in labels)
+        self.assertEqual(tasks, plan["health_check_results"] + sum(plan["groups"].values()))
 
     # Probes
 

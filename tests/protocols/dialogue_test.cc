@@ -11,8 +11,7 @@
 #include <vector>
 
 #include "protocols/tcp_prober.h"
-#include "tests/support/conversation_driver.h"
-#include "tests/support/module_text.h"
+#include "tests/protocols/dialogue_play.h"
 
 namespace sonde {
 namespace {
@@ -60,20 +59,7 @@ query_response:
   - expect: "^\\+OK"
 )y";
 
-// What the prober must have sent before the peer says its piece.
-struct Turn {
-  std::string_view sent;
-  std::string_view says;
-};
-
-struct Play {
-  std::string_view name;
-  std::string_view module;
-  std::vector<Turn> turns;
-  std::string_view farewell;  // sent with the verdict
-};
-
-std::vector<Play> Plays() {
+std::vector<DialoguePlay> Plays() {
   return {
       {"smtp",
        kSmtpStarttls,
@@ -96,99 +82,12 @@ std::vector<Play> Plays() {
   };
 }
 
-std::unique_ptr<ConversationDriver> Drive(std::string_view yaml,
-                                          std::string_view target = "peer.example:25",
-                                          std::string_view expect = "") {
-  const ModuleText module = ReadModule(TcpProber(), yaml);
-  EXPECT_TRUE(module.module) << module.errors();
-  if (!module.module) return nullptr;
-  const TargetText plan = ReadTarget(TcpProber(), target, *module.module, expect);
-  EXPECT_TRUE(plan.plan) << plan.errors();
-  if (!plan.plan) return nullptr;
-  auto probe = std::make_unique<ConversationDriver>(TcpProber(), module.module, plan.plan);
-  probe->Start();
-  return probe;
-}
-
-// Opens whatever is asked for: the leg, then TLS.
-void OpenAll(ConversationDriver& probe) {
-  for (int i = 0; i < 3; ++i) {
-    if (probe.step().kind != Step::Kind::kOpen && probe.step().kind != Step::Kind::kSecure) return;
-    probe.Open();
-  }
-}
-
-// `split` 0: whole; 1: one byte at a time; n: two reads, the first of n - 1 bytes.
-void Feed(const Play& play, ConversationDriver& probe, size_t split) {
-  OpenAll(probe);
-  for (const Turn& turn : play.turns) {
-    ASSERT_EQ(probe.Sent(), turn.sent);
-    ASSERT_FALSE(probe.finished());
-    if (split == 1) {
-      probe.ReceiveOneByOne(turn.says);
-    } else if (split == 0 || split - 1 >= turn.says.size()) {
-      probe.Receive(turn.says);
-    } else {
-      probe.Receive(turn.says.substr(0, split - 1));
-      probe.Receive(turn.says.substr(split - 1));
-    }
-    OpenAll(probe);
-  }
-  EXPECT_EQ(probe.outcome(), Outcome::kOk) << play.name << ": " << probe.evidence().detail;
-  EXPECT_EQ(probe.Sent(), play.farewell);
-  EXPECT_EQ(*probe.result().facts.Get(Fact::kFailedRegex), 0);
-}
-
 TEST(Dialogue, PlaysWholeInBytesAndAtAllSplits) {
-  for (const Play& play : Plays()) {
-    size_t longest = 0;
-    for (const Turn& turn : play.turns) longest = std::max(longest, turn.says.size());
-    for (size_t split = 0; split <= longest; ++split) {
-      SCOPED_TRACE(std::string(play.name) + " split " + std::to_string(split));
-      const auto probe = Drive(play.module);
-      ASSERT_TRUE(probe);
-      Feed(play, *probe, split);
-    }
-  }
+  for (const DialoguePlay& play : Plays()) PlayAtEverySplit(play);
 }
 
-// Wherever a peer stops, each way of stopping has its outcome.
 TEST(Dialogue, BreaksAtEveryByte) {
-  for (const Play& play : Plays()) {
-    for (size_t turn = 0; turn < play.turns.size(); ++turn) {
-      const std::string_view last = play.turns[turn].says;
-      for (size_t cut = 0; cut < last.size(); ++cut) {
-        SCOPED_TRACE(std::string(play.name) + " turn " + std::to_string(turn) + " cut " +
-                     std::to_string(cut));
-        for (const int how : {0, 1, 2, 3}) {
-          const auto probe = Drive(play.module);
-          ASSERT_TRUE(probe);
-          OpenAll(*probe);
-          for (size_t i = 0; i < turn; ++i) {
-            probe->Receive(play.turns[i].says);
-            OpenAll(*probe);
-          }
-          probe->Receive(last.substr(0, cut));
-          OpenAll(*probe);
-          if (probe->finished()) continue;  // the rest of the lines was not needed
-          const bool heard = turn > 0 || cut > 0;
-          if (how == 0) {
-            probe->Deadline();
-            EXPECT_EQ(probe->outcome(),
-                      heard ? Outcome::kDialogueTimeout : Outcome::kFirstByteTimeout);
-          } else if (how == 1) {
-            probe->Close(PeerClose::kReset);
-            EXPECT_EQ(probe->outcome(), heard ? Outcome::kDialogueReset : Outcome::kFirstByteReset);
-          } else {
-            probe->Close(how == 2 ? PeerClose::kEnd : PeerClose::kTruncated);
-            ASSERT_TRUE(probe->finished());
-            if (!heard) { EXPECT_EQ(probe->outcome(), Outcome::kFirstByteClosed); }
-          }
-          EXPECT_TRUE(probe->result().facts.Has(Fact::kFailedRegex));
-        }
-      }
-    }
-  }
+  for (const DialoguePlay& play : Plays()) BreakAtEveryByte(play);
 }
 
 TEST(Dialogue, LabelsBecomeOneSeries) {
@@ -380,6 +279,114 @@ TEST(Dialogue, ExpectBytesThatEndEarlyLeaveTheGauge) {
   EXPECT_EQ(*probe->result().facts.Get(Fact::kFailedBytes), 0);
 }
 
+TEST(Dialogue, ExpectNotEndsItAtOnce) {
+  const auto probe = Drive("query_response: [{expect: '^2..', expect_not: '^[45]'}, {send: x}]");
+  probe->Open();
+  probe->Receive("100 wait\n4");
+  EXPECT_FALSE(probe->finished());  // a line counts when it is there
+  probe->Receive("21 no\n200 too late\n");
+  EXPECT_EQ(probe->outcome(), Outcome::kDialogueMismatch);
+  EXPECT_EQ(*probe->result().facts.Get(Fact::kFailedRegex), 1);
+  EXPECT_EQ(probe->evidence().detail, "step 1: expected /^2../, got \"421 no\"");
+}
+
+TEST(Dialogue, ExpectGoesBeforeExpectNot) {
+  const auto both = Drive("query_response: [{expect: '^a', expect_not: '^'}]");
+  both->Open();
+  both->Receive("a\n");
+  EXPECT_EQ(both->outcome(), Outcome::kOk);
+  const auto strict = Drive("query_response: [{expect: '^a', expect_not: ''}]");
+  strict->Open();
+  strict->Receive("b\na\n");  // an empty one: no line may be skipped
+  EXPECT_EQ(strict->outcome(), Outcome::kDialogueMismatch);
+}
+
+TEST(Dialogue, ExpectUntilEndsLinesWithAnyText) {
+  const std::string text = "x\n login:\r\nlogin: Password: ";
+  for (size_t cut = 0; cut <= text.size(); ++cut) {
+    SCOPED_TRACE(cut);
+    const auto probe = Drive(R"y(
+query_response:
+  - {expect: "(?s)login$", expect_until: ": ", send: "me $0"}
+  - {expect: "^(Password)$", expect_until: ": ", labels: [{name: prompt, value: $1}]}
+)y");
+    probe->Open();
+    probe->Receive(text.substr(0, cut));
+    probe->Receive(text.substr(cut));
+    EXPECT_EQ(probe->outcome(), Outcome::kOk) << probe->evidence().detail;
+    EXPECT_EQ(probe->Sent(), "me login\n");
+    ASSERT_EQ(probe->texts().size(), 1u);
+    EXPECT_EQ(probe->texts()[0].labels[0].second, "Password");
+  }
+}
+
+// A carriage return before such an end is part of the text.
+TEST(Dialogue, ExpectUntilKeepsCarriageReturns) {
+  const auto probe = Drive("query_response: [{expect: '^a\\r$', expect_until: ;}]");
+  probe->Open();
+  probe->Receive("a\r;");
+  EXPECT_EQ(probe->outcome(), Outcome::kOk);
+}
+
+TEST(Dialogue, ExpectUntilIsLimitedLikeLines) {
+  for (const bool bytewise : {false, true}) {
+    for (const size_t more : {size_t{0}, size_t{1}}) {
+      const std::string text(Dialogue::kLineLimit - 2 + more, 'x');
+      const auto probe = Drive("query_response: [{expect: x$, expect_until: '::'}]");
+      probe->Open();
+      if (bytewise) {
+        probe->Receive(text);
+        probe->ReceiveOneByOne("::");
+      } else {
+        probe->Receive(text + "::");
+      }
+      EXPECT_EQ(probe->outcome(), more == 0 ? Outcome::kOk : Outcome::kDialogueTooLarge);
+    }
+  }
+}
+
+TEST(Dialogue, ExpectLengthTakesExactlySoManyBytes) {
+  constexpr std::string_view kModule = R"y(
+query_response:
+  - {expect: '^([A-C])\n.$', expect_length: 3, labels: [{name: kind, value: $1}]}
+  - {expect: "^rest$"}
+)y";
+  const std::string text = "B\nxrest\n";
+  for (size_t cut = 0; cut <= text.size(); ++cut) {
+    const auto probe = Drive(kModule);
+    probe->Open();
+    probe->Receive(text.substr(0, cut));
+    probe->Receive(text.substr(cut));
+    EXPECT_EQ(probe->outcome(), Outcome::kOk) << cut << probe->evidence().detail;
+    EXPECT_EQ(probe->texts()[0].labels[0].second, "B");
+  }
+  const auto wrong = Drive(kModule);
+  wrong->Open();
+  wrong->Receive("D\n");
+  EXPECT_FALSE(wrong->finished());
+  wrong->Receive("x");
+  EXPECT_EQ(wrong->outcome(), Outcome::kDialogueMismatch);  // nothing is skipped
+  EXPECT_EQ(*wrong->result().facts.Get(Fact::kFailedRegex), 1);
+  EXPECT_EQ(wrong->evidence().detail,
+            "step 1: expected 3 bytes like /^([A-C])\\n.$/, got \"D\\nx\"");
+  const auto few = Drive(kModule);
+  few->Open();
+  few->Receive("B\n");
+  few->Close();
+  EXPECT_EQ(few->outcome(), Outcome::kDialogueClosed);
+  EXPECT_THAT(few->evidence().detail, HasSubstr("got \"B\\n\" and no more"));
+}
+
+TEST(Dialogue, ExpectLengthAtItsLimit) {
+  const std::string most(DialogueScript::kLineLimit, 'x');
+  const auto probe = Drive("query_response: [{expect: ^x+$, expect_length: 65536}]");
+  probe->Open();
+  probe->Receive(most.substr(1));
+  EXPECT_FALSE(probe->finished());
+  probe->Receive("x");
+  EXPECT_EQ(probe->outcome(), Outcome::kOk);
+}
+
 TEST(Dialogue, BinaryBytesGoBothWays) {
   const auto probe =
       Drive("query_response: [{send_bytes: !!binary AAEC/w==}, {expect_bytes: !!binary /wAK}]");
@@ -516,6 +523,20 @@ TEST(DialogueScript, LoadErrors) {
   EXPECT_THAT(ErrorsOf("query_response: [{expect: a, labels: [{name: a-b, value: c}]}]"),
               HasSubstr("not a label name"));
   EXPECT_THAT(ErrorsOf("query_response: [{starttls: 'true'}]"), HasSubstr("starttls"));
+  for (const std::string key : {"expect_not: a", "expect_until: a", "expect_length: 3"}) {
+    EXPECT_THAT(ErrorsOf("query_response: [{expect_bytes: a, " + key + "}]"),
+                HasSubstr("goes with expect only"));
+  }
+  EXPECT_THAT(ErrorsOf("query_response: [{expect: a, expect_not: '['}]"),
+              HasSubstr("query_response[0].expect_not"));
+  EXPECT_THAT(ErrorsOf("query_response: [{expect: a, expect_until: ''}]"),
+              HasSubstr("at least one byte"));
+  EXPECT_THAT(ErrorsOf("query_response: [{expect: a, expect_length: 0}]"), HasSubstr("between 1"));
+  EXPECT_THAT(ErrorsOf("query_response: [{expect: a, expect_length: 65537}]"), HasSubstr("65536"));
+  EXPECT_THAT(ErrorsOf("query_response: [{expect: a, expect_length: 3, expect_not: b}]"),
+              HasSubstr("query_response[0].expect_not: has no meaning with expect_length"));
+  EXPECT_THAT(ErrorsOf("query_response: [{expect: a, expect_length: 3, expect_until: b}]"),
+              HasSubstr("query_response[0].expect_until: has no meaning"));
   std::string many = "query_response:\n";
   for (size_t i = 0; i <= DialogueScript::kMaxEntries; ++i) many += "- {send: a}\n";
   EXPECT_THAT(ErrorsOf(many), HasSubstr("at most 1000"));

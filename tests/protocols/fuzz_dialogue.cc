@@ -1,6 +1,6 @@
-// Input: a byte choosing the module, a byte choosing how the peer goes and how reads are split,
-// then the peer's bytes. Whatever a peer says and however it arrives: one verdict, and the same one
-// as when it arrives whole.
+// Input: a byte choosing the module (the high bit adds a text to look for), a byte choosing how the
+// peer goes and how reads are split, then the peer's bytes. Whatever a peer says and however it
+// arrives: one verdict, and the same one as when it arrives whole.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -32,7 +32,16 @@ constexpr std::string_view kModules[] = {
     "query_response: [{expect: '(?P<a>.)(?P<a>.)?', send: '$a$0'}, {}, {expect_bytes: ab},"
     " {expect: ''}, {expect: x$}]",
     "",
+    "query_response: [{expect: '(?s)^(a*)$', expect_until: '::', send: 'x$1'},"
+    " {expect: ^.b.$, expect_length: 3}, {expect: ^ok, expect_not: '^[45]', send: bye}]",
+    "preset: mysql",
+    "preset: postgresql",
+    "preset: postgresql_starttls",
+    "preset: smtp_starttls",
+    "preset: imap_starttls",
+    "preset: ftp",
 };
+constexpr size_t kNoDialogue = 4;  // the empty one
 
 struct Said {
   Outcome outcome = Outcome::kProberInternal;
@@ -97,9 +106,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (size_t i = 0; i < made.size(); ++i) made[i] = ReadModule(TcpProber(), kModules[i]).module;
     return made;
   }();
-  const auto& module = modules[data[0] % modules.size()];
+  const size_t chosen = (data[0] & 0x7f) % modules.size();
+  const auto& module = modules[chosen];
   Require(module != nullptr);
-  const bool contains = (data[0] & 0x80) != 0 || data[0] % modules.size() == modules.size() - 1;
+  const bool contains = (data[0] & 0x80) != 0 || chosen == kNoDialogue;
   static const auto plain = ReadTarget(TcpProber(), "h:1", *modules[0]).plan;
   static const auto looking = ReadTarget(TcpProber(), "h:1", *modules[0], "contains: abab").plan;
   const auto& plan = contains ? looking : plain;

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "tools/sonde/check.h"
+#include "tools/sonde/fleet_plan.h"
+#include "tools/sonde/plan.h"
 #include "tools/sonde/probe.h"
 #include "tools/sonde/serve.h"
 #include "tools/sonde/serve_flags.h"
@@ -16,10 +18,12 @@
 
 namespace {
 
+using sonde::PlanOptions;
 using sonde::ProbeOptions;
 using sonde::ServeOptions;
 
-constexpr std::array<std::string_view, 4> kCommands = {"serve", "probe", "check", "version"};
+constexpr std::array<std::string_view, 5> kCommands = {"serve", "probe", "plan", "check",
+                                                       "version"};
 
 void AddProbe(CLI::App& app, ProbeOptions* options) {
   CLI::App* probe = app.add_subcommand("probe", "probe one target now and say what came of it");
@@ -37,6 +41,18 @@ void AddProbe(CLI::App& app, ProbeOptions* options) {
   probe->add_option("--timeout", options->timeout, "such as 2s; default: the module's, or 5s");
 }
 
+void AddPlan(CLI::App& app, PlanOptions* options) {
+  CLI::App* plan = app.add_subcommand("plan", "say what a configuration file will do, and when");
+  plan->add_option("file", options->file, "the file; - reads standard input")->required();
+  plan->add_option("--task", options->tasks, "a task whose due times to list; may be repeated")
+      ->allow_extra_args(false);
+  plan->add_option("--next", options->next, "due times of each task")
+      ->check(CLI::Range(size_t{0}, sonde::PlanQuestion::kMostDueTimes))
+      ->capture_default_str();
+  plan->add_option("--from", options->from, "plan from this time (RFC 3339); default: now");
+  plan->add_flag("--json", options->json, "one JSON object");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -47,9 +63,11 @@ int main(int argc, char** argv) {
   app.add_flag("--version", version, "print the version and exit");
   ServeOptions serve;
   ProbeOptions probe;
+  PlanOptions plan;
   std::vector<std::string> files;
   AddServeFlags(app.add_subcommand("serve", "probe the tasks of a file and serve metrics"), &serve);
   AddProbe(app, &probe);
+  AddPlan(app, &plan);
   CLI::App* check = app.add_subcommand("check", "say everything wrong with configuration files");
   check->add_option("files", files, "configuration files; - reads standard input")->required();
   app.add_subcommand("version", "print the version");
@@ -83,6 +101,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (app.got_subcommand("probe")) return sonde::Probe(probe);
+  if (app.got_subcommand("plan")) return sonde::Plan(plan);
   if (app.got_subcommand("check")) return sonde::Check(files);
   return sonde::Serve(serve);
 }
