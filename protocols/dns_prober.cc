@@ -4,6 +4,7 @@
 
 #include "protocols/dns_conversation.h"
 #include "protocols/dns_options.h"
+#include "protocols/leg_report.h"
 
 namespace sonde {
 namespace {
@@ -31,6 +32,20 @@ class Dns final : public Prober {
                                                 Diagnostics& diagnostics) const override {
     return ParseDnsTarget(target, mark, expect, static_cast<const DnsModule&>(module), path,
                           diagnostics);
+  }
+
+  UsualReport Usual(const Task& task) const override {
+    const bool udp =
+        static_cast<const DnsModule&>(*task.module).transport == DnsModule::Transport::kUdp;
+    UsualReport usual = Prober::Usual(task);
+    AddUsualLeg(udp ? Transport::kUdp : Transport::kTcp, &usual);
+    if (!static_cast<const DnsTarget&>(*task.plan).asks_serial) usual.facts.Clear(Fact::kDnsSerial);
+    if (udp) {
+      usual.facts.Set(Fact::kKernelStamps, 0);
+    } else {
+      usual.facts.Clear(Fact::kDnsTruncated);
+    }
+    return usual;
   }
 
   Conversation* Make(void* place, const Task& task,

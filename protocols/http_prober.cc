@@ -51,6 +51,7 @@ class HttpProberEntry final : public Prober {
   // A redirect may lead to TLS and away from it, and not every server says Last-Modified.
   UsualReport Usual(const Task& task) const override {
     UsualReport usual = Prober::Usual(task);
+    AddUsualLeg(Transport::kTcp, &usual);
     usual.facts.Clear(Fact::kHttpLastModified);
     usual.facts.Set(Fact::kFailedRegex, 0);
     if (task.plan->needs_handshake) AddUsualTls({.cipher = true}, &usual);

@@ -340,6 +340,17 @@ class Icmp final : public Prober {
     return diagnostics.errors() == errors_before ? plan : nullptr;
   }
 
+  UsualReport Usual(const Task& task) const override {
+    UsualReport usual = Prober::Usual(task);
+    AddUsualLeg(Transport::kIcmp, &usual);
+    usual.facts.Set(Fact::kKernelStamps, 0);
+    if (static_cast<const IcmpModule&>(*task.module).count == 1) {
+      usual.facts.Clear(Fact::kIcmpRttStddev);
+      usual.facts.Clear(Fact::kIcmpJitter);
+    }
+    return usual;
+  }
+
   Conversation* Make(void* place, const Task& task,
                      const ConversationContext& context) const override {
     return new (place) IcmpConversation(task, context);

@@ -142,6 +142,15 @@ void TlsReport::AppendTexts(const Options& options, Texts* texts) const {
   if (options.cipher) texts->push_back({TextFamily::kTlsCipher, {{"cipher", tls->cipher}}});
 }
 
+void AddUsualLeg(Transport transport, UsualReport* usual) {
+  for (const Fact fact : {Fact::kDnsLookupTime, Fact::kIpProtocol, Fact::kIpAddrHash}) {
+    usual->facts.Set(fact, 0);
+  }
+  if (transport != Transport::kTcp) return;
+  usual->facts.Set(Fact::kTcpSynRetransmits, 0);
+  usual->facts.Set(Fact::kTcpKernelRtt, 0);
+}
+
 void AddUsualTls(const TlsReport::Options& options, UsualReport* usual) {
   usual->facts.Set(Fact::kCertExpiry, 0);
   usual->facts.Set(Fact::kChainExpiry, 0);

@@ -93,7 +93,8 @@ class TlsReport {
   std::unique_ptr<const TlsFacts> failed_;  // our copy
 };
 
-// What TLS usually adds to a report.
+// What probes that go well usually report of their first leg and of TLS.
+void AddUsualLeg(Transport transport, UsualReport* usual);
 void AddUsualTls(const TlsReport::Options& options, UsualReport* usual);
 
 // Sets texts_hash (0 when `any` is false) and says whether the texts must be made: somebody wants

@@ -9,7 +9,6 @@
 
 #include "protocols/body_budget.h"
 #include "tests/protocols/http_probe.h"
-#include "tests/protocols/usual_report.h"
 
 namespace sonde {
 namespace {
@@ -419,16 +418,6 @@ TEST(HttpAnswerTest, ABombIsCutOff) {
 }
 
 TEST(HttpConversationTest, Size) { EXPECT_LE(sizeof(HttpConversation), 720u); }
-
-TEST(HttpConversation, SaysWhatItUsuallyReports) {
-  for (const std::string target : {"http://shop.example/", "https://shop.example/"}) {
-    SCOPED_TRACE(target);
-    const auto probe = StartHttpProbe({.target = target});
-    probe->Receive(kHello);
-    EXPECT_EQ(probe->outcome(), Outcome::kOk);
-    ExpectUsualReport(*probe);
-  }
-}
 
 }  // namespace
 }  // namespace sonde

@@ -7,8 +7,6 @@
 #include <string>
 #include <string_view>
 
-#include "tests/protocols/dialogue_play.h"
-#include "tests/protocols/usual_report.h"
 #include "tests/support/conversation_driver.h"
 #include "tests/support/module_text.h"
 
@@ -17,6 +15,19 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+std::unique_ptr<ConversationDriver> Drive(std::string_view yaml,
+                                          std::string_view target = "peer.example:80") {
+  const ModuleText module = ReadModule(TcpProber(), yaml);
+  EXPECT_TRUE(module.module) << module.errors();
+  if (!module.module) return nullptr;
+  const TargetText plan = ReadTarget(TcpProber(), target, *module.module);
+  EXPECT_TRUE(plan.plan) << plan.errors();
+  if (!plan.plan) return nullptr;
+  auto probe = std::make_unique<ConversationDriver>(TcpProber(), module.module, plan.plan);
+  probe->Start();
+  return probe;
+}
 
 uint32_t StageUs(const ProbeResult& result, Stage stage) {
   return result.stage_us[static_cast<size_t>(stage)];
@@ -188,17 +199,6 @@ TEST(TcpProber, WaitingCountsWhenNothingCame) {
   EXPECT_EQ(StageUs(probe->result(), Stage::kWait), 1000u);
   EXPECT_EQ(probe->result().stages_reached & (1 << static_cast<int>(Stage::kTransfer)), 0);
   EXPECT_EQ(probe->evidence().detail, "step 1: expected /a/, got nothing");
-}
-
-TEST(TcpProber, SaysWhatItUsuallyReports) {
-  for (const std::string_view yaml :
-       {"", "tls: true", "query_response: [{send: a}]", "query_response: [{starttls: true}]"}) {
-    SCOPED_TRACE(yaml);
-    const auto probe = Drive(yaml);
-    for (int i = 0; i < 2; ++i) probe->Open();
-    EXPECT_EQ(probe->outcome(), Outcome::kOk);
-    ExpectUsualReport(*probe);
-  }
 }
 
 TEST(TcpProber, ModulesAreToldApart) {
