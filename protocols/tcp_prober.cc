@@ -234,6 +234,28 @@ class Tcp final : public Prober {
     return plan;
   }
 
+  UsualReport Usual(const Task& task) const override {
+    const auto& module = static_cast<const TcpModule&>(*task.module);
+    const auto& plan = static_cast<const TcpPlan&>(*task.plan);
+    UsualReport usual;
+    for (const Fact fact :
+         {Fact::kDnsLookupTime, Fact::kIpProtocol, Fact::kIpAddrHash, Fact::kTcpResolve,
+          Fact::kTcpConnect, Fact::kFailedRegex, Fact::kFailedBytes}) {
+      usual.facts.Set(fact, 0);
+    }
+    if (!module.script.entries.empty() || !plan.contains.empty()) {
+      usual.facts.Set(Fact::kTcpDialogue, 0);
+    }
+    for (const DialogueEntry& entry : module.script.entries) {
+      if (!entry.labels.empty()) usual.Add(TextFamily::kExpectInfo);
+    }
+    if (module.tls || module.script.starttls) {
+      usual.facts.Set(Fact::kTcpTls, 0);
+      AddUsualTls({}, &usual);
+    }
+    return usual;
+  }
+
   Conversation* Make(void* place, const Task& task,
                      const ConversationContext& context) const override {
     return new (place) TcpConversation(task, context);
@@ -256,28 +278,6 @@ class Tcp final : public Prober {
     plan->destination = DestinationOf(plan->to.host, plan->to.port);
     plan->needs_handshake = static_cast<const TcpModule&>(module).tls;
     return diagnostics.errors() == errors_before ? plan : nullptr;
-  }
-
-  UsualReport Usual(const Task& task) const override {
-    const auto& module = static_cast<const TcpModule&>(*task.module);
-    const auto& plan = static_cast<const TcpPlan&>(*task.plan);
-    UsualReport usual;
-    for (const Fact fact :
-         {Fact::kDnsLookupTime, Fact::kIpProtocol, Fact::kIpAddrHash, Fact::kTcpResolve,
-          Fact::kTcpConnect, Fact::kFailedRegex, Fact::kFailedBytes}) {
-      usual.facts.Set(fact, 0);
-    }
-    if (!module.script.entries.empty() || !plan.contains.empty()) {
-      usual.facts.Set(Fact::kTcpDialogue, 0);
-    }
-    for (const DialogueEntry& entry : module.script.entries) {
-      if (!entry.labels.empty()) usual.Add(TextFamily::kExpectInfo);
-    }
-    if (module.tls || module.script.starttls) {
-      usual.facts.Set(Fact::kTcpTls, 0);
-      AddUsualTls({}, &usual);
-    }
-    return usual;
   }
 };
 
