@@ -41,7 +41,8 @@ uint64_t SeriesCount::total() const {
 
 void SeriesCounter::Add(const std::shared_ptr<const Task>& task, bool runs) {
   const UsualReport usual = task->prober->Usual(*task);
-  const Kind kind{task->prober, runs && task->enabled, usual.facts.present(), usual.texts};
+  const Kind kind{task->prober, runs && task->enabled, task->metrics.families.bits(),
+                  usual.facts.present(), usual.texts};
   auto found = kinds_.find(kind);
   if (found == kinds_.end()) found = kinds_.emplace(kind, Render(task, usual, kind.runs)).first;
   count_.results += found->second.results;
@@ -75,7 +76,7 @@ SeriesCount SeriesCounter::Render(const std::shared_ptr<const Task>& task, const
   count.results = CountPage(catalog, FamilySet::None());
   for (size_t i = 0; i < count.groups.size(); ++i) {
     const auto group = static_cast<FamilyGroup>(i);
-    if (!families_.Has(group)) continue;
+    if (!task->metrics.families.Has(group)) continue;
     FamilySet one = FamilySet::None();
     one.Add(group);
     count.groups[i] = CountPage(catalog, one) - count.results;

@@ -25,11 +25,9 @@ struct SeriesCount {
 // Any thread. Takes about a microsecond a task.
 class SeriesCounter {
  public:
-  // Of /metrics with these groups.
-  explicit SeriesCounter(FamilySet families) : families_(families) {}
-
-  // Counts an enabled task as one whose last run went well and whose target says what its kind
-  // usually says; of the failures it may have, none was counted yet. `runs`: it does so at all.
+  // Of the groups the task shows. Counts an enabled task as one whose last run went well and whose
+  // target says what its kind usually says; of the failures it may have, none was counted yet.
+  // `runs`: it does so at all.
   void Add(const std::shared_ptr<const Task>& task, bool runs = true);
 
   const SeriesCount& count() const { return count_; }
@@ -39,6 +37,7 @@ class SeriesCounter {
   struct Kind {
     const Prober* prober;
     bool runs;
+    uint8_t families;
     uint64_t facts;
     uint32_t texts;
     auto operator<=>(const Kind&) const = default;
@@ -46,7 +45,6 @@ class SeriesCounter {
   SeriesCount Render(const std::shared_ptr<const Task>& task, const UsualReport& usual,
                      bool runs) const;
 
-  FamilySet families_;
   std::map<Kind, SeriesCount> kinds_;
   SeriesCount count_;
 };

@@ -78,7 +78,7 @@ void ReadUnix(ConfigReader& in, Module& module) {
   DialogueScript script;
   in.Bool("tls", &tls);
   ReadTlsConfig(in, "tls_config", &profile, &module.files);
-  DialogueScript::Read(in, "query_response", tls, &script);
+  DialogueScript::Read(in, tls, &script);
 }
 
 // The keys of an HTTP client (blackbox_contract 4.7), without what http has besides.
@@ -106,7 +106,7 @@ void ReadWebsocket(ConfigReader& in, Module& module) {
   DialogueScript script;
   ReadAddressKeys(in);
   ReadClient(in, module);
-  DialogueScript::Read(in, "query_response", false, &script);
+  DialogueScript::Read(in, false, &script);
   const ConfigNode* headers = in.Mapping("headers");
   if (headers == nullptr) return;
   for (const ConfigEntry& entry : headers->entries) {

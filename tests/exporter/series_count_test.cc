@@ -40,13 +40,14 @@ class Handful : public Prober {
 };
 
 std::shared_ptr<const Task> SomeTask(const Prober& prober, std::string_view application,
-                                     bool enabled = true) {
+                                     bool enabled = true, FamilySet families = FamilySet::All()) {
   auto task = std::make_shared<Task>();
   task->id = 1;
   task->name = "a";
   task->prober = &prober;
   task->application = application;
   task->enabled = enabled;
+  task->metrics.families = families;
   return task;
 }
 
@@ -56,7 +57,7 @@ uint64_t In(const SeriesCount& count, FamilyGroup group) {
 
 TEST(SeriesCounter, CountsWhatThePageWrites) {
   const Handful prober;
-  SeriesCounter counter(FamilySet::All());
+  SeriesCounter counter;
   counter.Add(SomeTask(prober, "plain"));
   const SeriesCount plain = counter.count();
   EXPECT_EQ(plain.results, 2u);
@@ -76,7 +77,7 @@ TEST(SeriesCounter, CountsWhatThePageWrites) {
 
 TEST(SeriesCounter, TasksThatDoNotRunHaveResultsOnly) {
   const Handful prober;
-  SeriesCounter counter(FamilySet::All());
+  SeriesCounter counter;
   counter.Add(SomeTask(prober, "tls", false));
   counter.Add(SomeTask(prober, "tls"), false);
   EXPECT_EQ(counter.count().results, 4u);
@@ -87,8 +88,8 @@ TEST(SeriesCounter, GroupsThatAreOffHaveNone) {
   const Handful prober;
   FamilySet some = FamilySet::None();
   some.Add(FamilyGroup::kPhases);
-  SeriesCounter counter(some);
-  for (int i = 0; i < 1000; ++i) counter.Add(SomeTask(prober, "tls"));
+  SeriesCounter counter;
+  for (int i = 0; i < 1000; ++i) counter.Add(SomeTask(prober, "tls", true, some));
   EXPECT_EQ(In(counter.count(), FamilyGroup::kPhases), 1000u);
   EXPECT_EQ(counter.count().total(), 3000u);
 }

@@ -76,7 +76,7 @@ void FindSilent(const TaskFile& file, FleetPlan* plan) {
 }
 
 void CountAllSeries(const TaskFile& file, unsigned shards, FleetPlan* plan) {
-  SeriesCounter counter(file.metrics.families);
+  SeriesCounter counter;
   std::set<const Task*> silent(plan->never.begin(), plan->never.end());
   std::set<std::string_view> types;
   for (const auto& task : file.tasks) {

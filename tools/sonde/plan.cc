@@ -50,7 +50,7 @@ int Plan(const PlanOptions& options) {
                 "' is not a time such as 2026-03-28T12:00:00Z, from 1970 to 2099");
   }
   question.from = *from;
-  const auto loaded = LoadFile(options.file, nullptr);
+  const auto loaded = LoadFile(options.file, {});
   if (!loaded.ok()) {
     PrintLines(stderr, std::string(loaded.status().message()));
     return 1;

@@ -36,7 +36,7 @@ const EffectWords& WordsOf(const ClockChange& change) {
   return kEffects[static_cast<size_t>(change.effect)];
 }
 
-std::string Text(WallTime at, const char* format, absl::TimeZone zone = absl::UTCTimeZone()) {
+std::string TimeText(WallTime at, const char* format, absl::TimeZone zone = absl::UTCTimeZone()) {
   return absl::FormatTime(format, absl::FromUnixNanos(at.ns), zone);
 }
 
@@ -103,7 +103,7 @@ void AddDue(const FleetPlan& plan, std::string* out) {
     const bool local = !task.schedule.zone().empty();
     const absl::TimeZone zone = ZoneOf(task.schedule);
     for (const WallTime at : due.times) {
-      *out += "    " + Text(at, kUtc) + (local ? "  " + Text(at, kLocal, zone) : "") + "\n";
+      *out += "    " + TimeText(at, kUtc) + (local ? "  " + TimeText(at, kLocal, zone) : "") + "\n";
     }
   }
 }
@@ -124,7 +124,7 @@ void AddLoad(const StartLoad& load, std::string* out) {
   *out += "\nStarts per second, for 24 hours\n";
   *out += "  mean " + Fixed(load.mean, 2) + ", median " + Fixed(load.median, 2) + ", p99 " +
           Fixed(load.p99, 2) + ", peak " + Fixed(load.peak, 2) + " at " +
-          Text(load.peak_at, "%Y-%m-%dT%H:%M:%SZ") + "; " + std::to_string(load.starts) +
+          TimeText(load.peak_at, "%Y-%m-%dT%H:%M:%SZ") + "; " + std::to_string(load.starts) +
           " in all\n";
   if (load.smoothed > 0) {
     *out += "  " + Count(load.smoothed, "task") + " counted by rate, not second by second\n";
@@ -142,7 +142,7 @@ void AddLoad(const StartLoad& load, std::string* out) {
     const auto rate = [](uint64_t starts) {
       return Padded(Fixed(static_cast<double>(starts) / 3600, 2), 11, true);
     };
-    *out += "  " + Text(load.from + Hours(static_cast<int64_t>(hour)), "%m-%d %H:%M");
+    *out += "  " + TimeText(load.from + Hours(static_cast<int64_t>(hour)), "%m-%d %H:%M");
     for (const StartLoad::Type& type : load.types) *out += rate(type.hours[hour]);
     *out += rate(totals[hour]) + "  " + Bar(load, hour, busiest);
     *out += "\n";
@@ -166,7 +166,7 @@ void AddMeetings(const FleetPlan& plan, std::string* out) {
         plan.groups[before->group].schedule.zone() != schedule.zone()) {
       close();
       *out += "  " + std::string(schedule.zone()) + ", " + Becomes(change) + " (" +
-              Text(InstantOf(change), "%Y-%m-%dT%H:%M:%SZ") + ")\n";
+              TimeText(InstantOf(change), "%Y-%m-%dT%H:%M:%SZ") + ")\n";
     }
     before = &meeting;
     if (change.even) {
@@ -214,8 +214,8 @@ ordered_json DueJson(const FleetPlan::Due& due) {
   ordered_json times = ordered_json::array();
   const absl::TimeZone zone = ZoneOf(task.schedule);
   for (const WallTime at : due.times) {
-    ordered_json time = {{"utc", Text(at, kExactUtc)}};
-    if (!task.schedule.zone().empty()) time["local"] = Text(at, kExactLocal, zone);
+    ordered_json time = {{"utc", TimeText(at, kExactUtc)}};
+    if (!task.schedule.zone().empty()) time["local"] = TimeText(at, kExactLocal, zone);
     times.push_back(std::move(time));
   }
   return {{"task", task.name},
@@ -232,7 +232,7 @@ ordered_json LoadJson(const StartLoad& load) {
   for (size_t hour = 0; hour < StartLoad::kHours; ++hour) {
     ordered_json types = ordered_json::object();
     for (const StartLoad::Type& type : load.types) types[type.name] = type.hours[hour];
-    hours.push_back({{"from", Text(load.from + Hours(static_cast<int64_t>(hour)), kExactUtc)},
+    hours.push_back({{"from", TimeText(load.from + Hours(static_cast<int64_t>(hour)), kExactUtc)},
                      {"starts", std::move(types)}});
   }
   return {{"seconds", StartLoad::kSeconds},
@@ -241,13 +241,13 @@ ordered_json LoadJson(const StartLoad& load) {
           {"median", load.median},
           {"p99", load.p99},
           {"peak", load.peak},
-          {"peak_at", Text(load.peak_at, kExactUtc)},
+          {"peak_at", TimeText(load.peak_at, kExactUtc)},
           {"tasks_by_rate", load.smoothed},
           {"hours", std::move(hours)}};
 }
 
 ordered_json MeetingJson(const ScheduleGroup& group, const ClockChange& change) {
-  return {{"at", Text(InstantOf(change), kExactUtc)},
+  return {{"at", TimeText(InstantOf(change), kExactUtc)},
           {"timezone", group.schedule.zone()},
           {"offset_before_seconds", change.offset_before},
           {"offset_after_seconds", change.offset_after},
@@ -263,7 +263,7 @@ ordered_json MeetingJson(const ScheduleGroup& group, const ClockChange& change) 
 
 std::string PlanText(std::string_view file, const FleetPlan& plan) {
   std::string out = std::string(file) + ": " + Count(plan.tasks, "task") + ", planned from " +
-                    Text(plan.from, "%Y-%m-%dT%H:%M:%SZ") + "\n";
+                    TimeText(plan.from, "%Y-%m-%dT%H:%M:%SZ") + "\n";
   const auto list = [&out](std::string_view what, const std::vector<const Task*>& tasks) {
     if (tasks.empty()) return;
     out += "  " + Count(tasks.size(), "task") + " " + std::string(what) + ": " +
@@ -290,7 +290,7 @@ std::string PlanJson(std::string_view file, const FleetPlan& plan) {
   }
   const ordered_json json = {
       {"file", file},
-      {"from", Text(plan.from, kExactUtc)},
+      {"from", TimeText(plan.from, kExactUtc)},
       {"tasks", plan.tasks},
       {"disabled", NamesJson(plan.disabled)},
       {"never_due", NamesJson(plan.never)},
