@@ -135,10 +135,11 @@ Step DnsConversation::OnWake(Instant at, Output& out) {
   return Wait();
 }
 
-// The exchange begins when the question goes out; what was sent again changes nothing.
+// The exchange begins when the question goes out; what is sent again changes nothing. The kernel's
+// stamp may follow the one of the system call, and lie before it.
 void DnsConversation::OnDatagramSent(uint16_t number, Instant at, StampClock) {
   if (number != 0 || !asked_ || !udp()) return;
-  connect_ = connect_ + std::max(at - asked_at_, Duration{});
+  connect_ = connect_ + (at - asked_at_);
   asked_at_ = at;
 }
 
@@ -330,7 +331,7 @@ void DnsConversation::Report(struct Report& report, Instant at) {
 // none of the time.
 void DnsConversation::ReportTimes(ProbeResult* result) const {
   result->facts.Set(Fact::kDnsResolve, resolved_ ? times_.resolve().seconds() : 0);
-  result->facts.Set(Fact::kDnsConnect, connect_.seconds());
+  result->facts.Set(Fact::kDnsConnect, std::max(connect_, Duration{}).seconds());
   result->facts.Set(Fact::kDnsRequest, request_.seconds());
   times_.SetStages(result);
   if (!asked_at_.stamped()) return;

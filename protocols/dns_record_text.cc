@@ -199,19 +199,21 @@ class DataReader {
   bool Types() {
     for (int last = -1; left() > 0;) {
       const int window = message_[at_++];
-      bool good = window > last;
+      if (window <= last || !Counted([&](Bytes bits) { PutTypes(window, bits); })) return false;
+      if (bits_ == 0 || bits_ > 32) return false;
       last = window;
-      good = good && Counted([&](Bytes bits) {
-               if (bits.empty() || bits.size() > 32) good = false;
-               for (size_t i = 0; out_.on() && good && i < bits.size() * 8; ++i) {
-                 if ((bits[i / 8] >> (7 - i % 8) & 1) == 0) continue;
-                 out_.Put(' ');
-                 out_.Type(static_cast<uint16_t>(static_cast<size_t>(window) * 256 + i));
-               }
-             });
-      if (!good) return false;
     }
     return true;
+  }
+
+  void PutTypes(int window, Bytes bits) {
+    bits_ = bits.size();
+    if (!out_.on()) return;
+    for (size_t i = 0; i < bits.size() * 8; ++i) {
+      if ((bits[i / 8] >> (7 - i % 8) & 1) == 0) continue;
+      out_.Put(' ');
+      out_.Type(static_cast<uint16_t>(static_cast<size_t>(window) * 256 + i));
+    }
   }
 
   // RFC 9460 section 2.2: key, length, value, keys in increasing order.
@@ -348,6 +350,7 @@ class DataReader {
 
   const Bytes message_;  // up to the end of the data; names lead backwards
   size_t at_;
+  size_t bits_ = 0;  // bytes of the last window of types
   const DnsRecord& record_;
   DnsPrinter& out_;
 };

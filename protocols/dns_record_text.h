@@ -2,7 +2,8 @@
 // it must match here. Owner, TTL, class, type and data, separated by tabs:
 //   www.example.<TAB>3600<TAB>IN<TAB>A<TAB>192.0.2.7
 // Names end with a dot; what is not printable ASCII is \DDD. Types whose data is opaque follow RFC
-// 3597: CLASS1, TYPE65280, `\# 4 0a000001`. An OPT record is the text dig prints for it.
+// 3597: CLASS1, TYPE65280, `\# 4 0a000001`. CERT has numbers for its names. An OPT record is the
+// text dig prints for it.
 #pragma once
 
 #include <string>

@@ -89,6 +89,17 @@ TEST(DnsProber, KernelStampsAreTold) {
   EXPECT_EQ(Get(*probe, Fact::kKernelStamps), 1);
 }
 
+// The kernel's stamp of sending follows that of the system call, and lies before it.
+TEST(DnsProber, TheLastStampOfSendingCounts) {
+  std::string query;
+  const auto probe = AskDnsProbe({}, &query);  // told of the sending at 4 ms
+  probe->StampDatagram(0, probe->now() - Microseconds(500));
+  probe->StampDatagram(1, probe->now());  // another one's
+  probe->ReceiveDatagram(Sample(query));
+  EXPECT_DOUBLE_EQ(Get(*probe, Fact::kDnsConnect), 0.0025);
+  EXPECT_DOUBLE_EQ(Get(*probe, Fact::kDnsRequest), 0.0015);
+}
+
 TEST(DnsProber, SerialsOfSoaQueries) {
   std::string query;
   const auto probe = AskDnsProbe({.module = "{query_name: www.example, query_type: SOA}"}, &query);

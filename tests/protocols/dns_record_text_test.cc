@@ -129,6 +129,8 @@ constexpr DataRow kData[] = {
     {23, "016d00", "m."},
     {31, "abcd", "ABCD"},
     {32, "abcd", "ABCD"},
+    {37, "0001000203616263", "1 2 3 YWJj"},
+    {261, "0161", "\"a\""},
 };
 
 struct RecordRow {

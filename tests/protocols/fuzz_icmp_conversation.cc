@@ -56,7 +56,7 @@ void Check(ConversationDriver& probe, const Options& options, double written) {
   }
   if (passed) Require(sent > 0);
   if (probe.outcome() == Outcome::kFirstByteTimeout) Require(received == 0);
-  Require(facts.Has(Fact::kIcmpRttMin) == received > 0);
+  Require(facts.Has(Fact::kIcmpRttMin) == (received > 0));
   if (received > 0) {
     const double least = *facts.Get(Fact::kIcmpRttMin), most = *facts.Get(Fact::kIcmpRttMax);
     const double mean = *facts.Get(Fact::kIcmpRttAvg);

@@ -172,6 +172,11 @@ class ConversationDriver {
     return sent;
   }
 
+  // The kernel's stamp of a datagram that went out, told later.
+  void StampDatagram(uint16_t number, Instant at) {
+    conversation_->OnDatagramSent(number, at, StampClock::kKernel);
+  }
+
   // A datagram that is matched to this leg, from its peer.
   const Step& ReceiveDatagram(std::string_view bytes, uint16_t number = 0, int ttl = 64,
                               StampClock clock = StampClock::kUser) {
