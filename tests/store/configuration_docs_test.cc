@@ -60,7 +60,7 @@ TEST(ConfigurationDocs, ReservedLabelsAreReserved) {
       ++words;
     }
   }
-  EXPECT_EQ(words, 21u);
+  EXPECT_EQ(words, 22u);
 }
 
 // A blackbox.yml with probers that are not there yet loads, warned about.

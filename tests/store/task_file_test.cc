@@ -402,12 +402,14 @@ TEST(TaskFile, Timeouts) {
 TEST(TaskFile, WarnsOfATimeoutTooShortForItsProbe) {
   const Loaded loaded = Load(OneTask("  timeout: 4s\n  expect: {takes: 4s}\n"));
   EXPECT_TRUE(loaded.ok);
-  EXPECT_EQ(loaded.messages,
-            "5:3: tasks[0].timeout: 4s cuts every probe short: this one takes 4s at least\n");
+  EXPECT_EQ(
+      loaded.messages,
+      "5:3: warning: tasks[0].timeout: 4s cuts every probe short: this one takes 4s at least\n");
   EXPECT_EQ(Load(OneTask("  timeout: 4001ms\n  expect: {takes: 4s}\n")).messages, "");
   // The default is judged too, at the task's place.
-  EXPECT_EQ(Load(OneTask("  expect: {takes: 9s}\n")).messages,
-            "2:3: tasks[0].timeout: 5s cuts every probe short: this one takes 9s at least\n");
+  EXPECT_EQ(
+      Load(OneTask("  expect: {takes: 9s}\n")).messages,
+      "2:3: warning: tasks[0].timeout: 5s cuts every probe short: this one takes 9s at least\n");
 }
 
 TEST(TaskFile, Labels) {
