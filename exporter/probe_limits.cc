@@ -40,14 +40,16 @@ ProbeLimits::Client ProbeLimits::ClientOf(const Address& address) {
 ProbeLimits::Use& ProbeLimits::UseOf(Client* client, Instant now) {
   const auto found = clients_.find(*client);
   if (found != clients_.end()) return found->second;
-  if (clients_.size() >= kClients) {
+  // What all others share comes on top.
+  const auto full = [this] { return clients_.size() >= kClients + clients_.count(Client{}); };
+  if (full()) {
     for (auto it = clients_.begin(); it != clients_.end();) {
       const Use& use = it->second;
       const bool idle = use.in_flight == 0 && use.bucket.Full(settings_.rate_per_client, now);
       it = idle ? clients_.erase(it) : std::next(it);
     }
   }
-  if (clients_.size() >= kClients) *client = Client{};
+  if (full()) *client = Client{};
   return clients_[*client];
 }
 

@@ -2,7 +2,7 @@
 
 A namespace here has no name and no file: it is held by a descriptor of ours and by the programs in
 it, and goes with the last of them, however the test ends. Joined are two of them by a veth pair or by
-our `line` (docs/line.md); three make a way with a router.
+our `line` (docs/line.md), or by a way with a router.
 
     pair = netns.veth(box)                         # or netns.line(box, delay="20ms", loss="10%")
     box.enter_context(pair.near.entered())         # this thread and what it starts are there now
@@ -75,6 +75,9 @@ class Namespace:
         for scope in ("all", "default"):
             self.sysctl(f"ipv6/conf/{scope}/accept_dad", 0)
             self.sysctl(f"ipv6/conf/{scope}/accept_ra", 0)
+        # The kernel sends few ICMP errors a second to one host, and says so to nobody.
+        self.sysctl("ipv4/icmp_ratelimit", 0)
+        self.sysctl("ipv6/icmp/ratelimit", 0)
         self.ip("link", "set", "lo", "up")
 
     @property
@@ -129,6 +132,11 @@ class Namespace:
         self.v4 = self.v4 or str(ipaddress.ip_interface(v4).ip)
         self.v6 = self.v6 or str(ipaddress.ip_interface(v6).ip)
 
+    def wait_for(self, other):
+        """Until packets come and go to the first addresses of another namespace."""
+        for address in (other.v4, other.v6):
+            harness.until(f"{address} is reached", lambda a=address: self.reaches(a))
+
     def reaches(self, address):
         """Whether packets come and go: nobody listens on the port, and that is answered."""
         with self.entered(), socket.socket(
@@ -146,8 +154,7 @@ class Pair:
         self.line = line  # the program, when there is one
 
     def wait(self):
-        for address in (self.far.v4, self.far.v6):
-            harness.until(f"{address} is reached", lambda a=address: self.near.reaches(a))
+        self.near.wait_for(self.far)
         return self
 
     def line_counts(self):
@@ -200,17 +207,16 @@ def line(box, **conditions):
     return lay_line(box, namespace(box), namespace(box), **conditions).wait()
 
 
-def routed(box, far_mtu=1500):
-    """Near and far with a router between them: (pair, router). The way behind it may be narrow."""
-    near, router, far = (namespace(box) for _ in range(3))
-    join(near, router, subnet=1)
-    join(router, far, subnet=2, mtu=far_mtu)
-    for family in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-        router.sysctl(family, 1)
-    # The kernel sends few errors a second to one host, and says so to nobody.
-    router.sysctl("ipv4/icmp_ratelimit", 0)
-    router.sysctl("ipv6/icmp/ratelimit", 0)
-    for end, subnet, host in ((near, 1, 2), (far, 2, 1)):
-        for via in addresses(subnet, host):
-            end.ip("route", "add", "default", "via", via.split("/")[0])
-    return Pair(near, far, "veth1n", "veth2f").wait(), router
+def route(box, near, subnets=(8, 9), mtu=1500):
+    """A router that `near` is joined to by subnets[0], and a namespace behind it, by subnets[1]:
+    (router, far). `mtu` is that of the way behind. `near` has routes to that subnet alone."""
+    router, far = namespace(box), namespace(box)
+    join(near, router, subnet=subnets[0])
+    join(router, far, subnet=subnets[1], mtu=mtu)
+    for forwarding in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        router.sysctl(forwarding, 1)
+    for to, via, back in zip(addresses(subnets[1], 0), addresses(subnets[0], 2),
+                             addresses(subnets[1], 1)):
+        near.ip("route", "add", str(ipaddress.ip_network(to)), "via", via.split("/")[0])
+        far.ip("route", "add", "default", "via", back.split("/")[0])
+    return router, far

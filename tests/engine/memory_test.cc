@@ -62,7 +62,7 @@ TEST(MemoryTest, SizesArePinned) {
   EXPECT_LE(sizeof(TaskRecord), sizeof(Tally) + 16);
   EXPECT_LE(Shard::bytes_per_task(), 160u);
   EXPECT_LE(sizeof(ProbeResult), 288u);
-  EXPECT_LE(sizeof(Task), 224u);
+  EXPECT_LE(sizeof(Task), 240u);
   const Grounds grounds(0);
   EXPECT_LE(grounds.shard->bytes_per_slot(), 1408u);
 }

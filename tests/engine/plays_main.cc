@@ -12,10 +12,10 @@
 
 // Outcomes no single run of a play can show, and the test that does.
 constexpr sonde::Outcome kElsewhere[] = {
-    sonde::Outcome::kProberBusy,       // shard_test, RunNow
-    sonde::Outcome::kProberCancelled,  // shard_test, Changes
+    sonde::Outcome::kProberBusy,        // shard_test, RunNow
+    sonde::Outcome::kProberCancelled,   // shard_test, Changes
     sonde::Outcome::kValidationTarget,  // probe_endpoint_test: nothing is ever started
-    sonde::Outcome::kProberInternal,   // shard_test: a conversation that waits for nothing
+    sonde::Outcome::kProberInternal,    // shard_test: a conversation that waits for nothing
 };
 
 int main(int argc, char** argv) {

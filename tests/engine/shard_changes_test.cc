@@ -289,6 +289,7 @@ TEST(RunNow, ThePolicyOfTaskAndModule) {
     ASSERT_EQ(answers.size(), 1u);
     EXPECT_EQ(answers[0].result.outcome, Outcome::kProberPolicy) << of_module;
   }
+  world.RunFor(Milliseconds(200));  // a turn publishes it
   EXPECT_EQ(world.shard().Stats().refused[static_cast<size_t>(PolicyKind::kAddress)], 2u);
 }
 

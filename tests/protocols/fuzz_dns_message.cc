@@ -13,6 +13,7 @@
 
 #include "protocols/dns_options.h"
 #include "protocols/dns_record_text.h"
+#include "protocols/dns_types.h"
 #include "tests/protocols/dns_probe.h"
 
 namespace {

@@ -175,7 +175,7 @@ TEST(HttpRedirectTest, NowhereToGo) {
     EXPECT_EQ(FactOf(*probe, Fact::kHttpStatusCode), 0);
     EXPECT_EQ(FactOf(*probe, Fact::kHttpVersion), 0);
     EXPECT_EQ(FactOf(*probe, Fact::kHttpContentLength), 0);
-    EXPECT_EQ(FactOf(*probe, Fact::kHttpRedirects), 1);
+    EXPECT_EQ(FactOf(*probe, Fact::kHttpRedirects), 0);
   }
 }
 

@@ -74,10 +74,9 @@ TEST(NetworkOptions, AnyOtherPreferenceIsIpv4WithAWarning) {
 
 TEST(NetworkOptions, RefusesNonsense) {
   for (const char* yaml :
-       {"dscp: 64", "dscp: -1", "close: politely",
-        "source_interface: an-interface-name-too-long", "resolver: {servers: [dns.example]}",
-        "resolver: {servers: ['10.0.0.53:0']}", "resolver: {serves: []}", "resolver: 10.0.0.53",
-        "ip_protocol_fallback: maybe"}) {
+       {"dscp: 64", "dscp: -1", "close: politely", "source_interface: an-interface-name-too-long",
+        "resolver: {servers: [dns.example]}", "resolver: {servers: ['10.0.0.53:0']}",
+        "resolver: {serves: []}", "resolver: 10.0.0.53", "ip_protocol_fallback: maybe"}) {
     EXPECT_FALSE(ReadNetwork(yaml).diagnostics.ok()) << yaml;
   }
 }

@@ -42,9 +42,8 @@ TEST(StatusSetTest, OneValueNeedsNoList) {
 }
 
 TEST(StatusSetTest, NonsenseIsAnErrorAtItsPlace) {
-  for (const char* yaml : {"codes: [99]", "codes: [1000]", "codes: 0xx", "codes: 2x", "codes: xx",
-                           "codes: 300-200", "codes: 200-", "codes: -200", "codes: 20a",
-                           "codes: [[200]]", "codes: {a: 1}", "codes: ''"}) {
+  for (const char* yaml : {"codes: 0xx", "codes: 2x", "codes: xx", "codes: 300-200", "codes: 200-",
+                           "codes: 20a", "codes: [[200]]", "codes: {a: 1}", "codes: ''"}) {
     const ReadSet read = Read(yaml);
     EXPECT_FALSE(read.good) << yaml;
     ASSERT_EQ(read.diagnostics.errors(), 1u) << yaml;

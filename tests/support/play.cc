@@ -323,7 +323,8 @@ void Play::Act(const Line& line) {
     peer->newest->End();
   } else if (verb == "resets") {
     peer->newest->Reset();
-  } else if (verb == "starts") {  // peer starts tls NAME
+  } else if (verb == "starts") {  // peer starts tls NAME [saying BYTES]: in the clear, before it
+    if (w.size() > 7) peer->newest->Send(w[7]);
     TlsServerOptions options;
     options.chain = {*FindCertificate(w[5])};
     peer->tls = std::make_unique<TlsServer>(options);
