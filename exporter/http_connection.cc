@@ -439,7 +439,7 @@ void HttpConnection::FinishResponse() {
 void HttpConnection::Linger() {
   SetState(State::kLinger);
   input_.clear();
-  if (input_ended_) {
+  if (input_ended_ || service_.draining) {
     transport_.Close();
     return;
   }

@@ -48,6 +48,18 @@ class Dns final : public Prober {
     return usual;
   }
 
+  // A text that is no target is a host that does not resolve.
+  FactSet BareFacts() const override {
+    FactSet facts;
+    for (const Fact fact :
+         {Fact::kDnsLookupTime, Fact::kIpProtocol, Fact::kIpAddrHash, Fact::kDnsResolve,
+          Fact::kDnsConnect, Fact::kDnsRequest, Fact::kDnsAnswerRrs, Fact::kDnsAuthorityRrs,
+          Fact::kDnsAdditionalRrs, Fact::kDnsQuerySucceeded}) {
+      facts.Set(fact, 0);
+    }
+    return facts;
+  }
+
   Conversation* Make(void* place, const Task& task,
                      const ConversationContext& context) const override {
     return new (place) DnsConversation(task, context);

@@ -351,6 +351,16 @@ class Icmp final : public Prober {
     return usual;
   }
 
+  // A text that is no target is a host that does not resolve.
+  FactSet BareFacts() const override {
+    FactSet facts;
+    for (const Fact fact : {Fact::kDnsLookupTime, Fact::kIpProtocol, Fact::kIpAddrHash,
+                            Fact::kIcmpResolve, Fact::kIcmpSetup, Fact::kIcmpRtt}) {
+      facts.Set(fact, 0);
+    }
+    return facts;
+  }
+
   Conversation* Make(void* place, const Task& task,
                      const ConversationContext& context) const override {
     return new (place) IcmpConversation(task, context);

@@ -515,7 +515,9 @@ Outcome ProbeTable::TimeoutOutcome(Slot& slot, Instant at) {
     case Slot::State::kHandshaking:
       return Outcome::kTlsTimeout;
     default:
-      if (slot.datagrams_left < slot.datagrams_queued) return Outcome::kProberMemory;
+      if (slot.datagrams_left < slot.datagrams_queued) {
+        return slot.task->timeout > Duration{} ? Outcome::kProberMemory : Outcome::kFirstByteTimeout;
+      }
       return Unsent(slot) ? Outcome::kSendTimeout : slot.conversation->OnDeadline(at);
   }
 }

@@ -198,6 +198,36 @@ FILES = [
     ("source", tcp("source_ip_address: 127.0.0.1"), GOOD, None),
     ("bad source", tcp("source_ip_address: nowhere"), GOOD, None),
     ("tcp method", tcp("method: GET"), BAD, None),
+    # icmp and dns
+    ("icmp", "modules: {m: {prober: icmp, icmp: {payload_size: 56, dont_fragment: true, ttl: 5}}}\n",
+     GOOD, None),
+    ("ttl below", "modules: {m: {prober: icmp, icmp: {ttl: -1}}}\n", BAD, None),
+    ("ttl zero", "modules: {m: {prober: icmp, icmp: {ttl: 0}}}\n", GOOD, None),
+    ("ttl above", "modules: {m: {prober: icmp, icmp: {ttl: 256}}}\n", BAD, None),
+    ("ttl text", "modules: {m: {prober: icmp, icmp: {ttl: '5'}}}\n", BAD, None),
+    ("negative payload", "modules: {m: {prober: icmp, icmp: {payload_size: -1}}}\n", BAD, GOOD),
+    ("dns", "modules: {m: {prober: dns, dns: {query_name: a, query_type: SOA, query_class: CH, "
+     "recursion_desired: no, transport_protocol: tcp, dns_over_tls: true, valid_rcodes: [NXDOMAIN]}}}\n",
+     GOOD, None),
+    ("dns without block", "modules: {m: {prober: dns}}\n", GOOD, None),
+    ("dns without name", "modules: {m: {prober: dns, dns: {query_type: A}}}\n", BAD, None),
+    ("dns type", "modules: {m: {prober: dns, dns: {query_name: a, query_type: NOSUCH}}}\n", BAD,
+     None),
+    ("dns type number", "modules: {m: {prober: dns, dns: {query_name: a, query_type: TYPE65}}}\n",
+     BAD, None),
+    ("dns type https", "modules: {m: {prober: dns, dns: {query_name: a, query_type: HTTPS}}}\n", GOOD,
+     None),
+    ("dns type case", "modules: {m: {prober: dns, dns: {query_name: a, query_type: aaaa}}}\n", BAD,
+     None),
+    ("dns class", "modules: {m: {prober: dns, dns: {query_name: a, query_class: XX}}}\n", BAD, None),
+    ("dns transport", "modules: {m: {prober: dns, dns: {query_name: a, transport_protocol: quic}}}\n",
+     GOOD, None),
+    ("dns rcode", "modules: {m: {prober: dns, dns: {query_name: a, valid_rcodes: [NOSUCH]}}}\n", GOOD,
+     None),
+    ("dns regex", "modules: {m: {prober: dns, dns: {query_name: a, validate_answer_rrs: "
+     "{fail_if_matches_regexp: ['(']}}}}\n", GOOD, None),
+    ("dns rule typo", "modules: {m: {prober: dns, dns: {query_name: a, validate_answer_rrs: "
+     "{fail_if_match_regexp: [a]}}}}\n", BAD, None),
     # grpc
     ("grpc", "modules: {m: {prober: grpc, grpc: {service: s, tls: true, tls_config: {ca_file: a}, "
      "preferred_ip_protocol: ip4}}}\n", GOOD, None),

@@ -242,5 +242,101 @@ class Drain:  # pylint: disable=too-few-public-methods
         self.port = self.socket.getsockname()[1]
 
 
-__all__ = ["CLOSE", "Drain", "HttpPeer", "LINE", "Listener", "RESET", "STALL", "STARTTLS", "answer",
+def dns_name(text):
+    """example.com. as it goes on the wire, uncompressed."""
+    labels = [label for label in text.split(".") if label]
+    return b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"
+
+
+def record(owner, kind, data, ttl=60):
+    kinds = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28}
+    return dns_name(owner) + struct.pack("!HHIH", kinds[kind], 1, ttl, len(data)) + data
+
+
+def soa(owner, serial):
+    return record(owner, "SOA", dns_name("ns." + owner) + dns_name("root." + owner) +
+                  struct.pack("!IIIII", serial, 1, 2, 3, 4))
+
+
+V4 = socket.inet_aton
+ADDRESS = record("a.test", "A", V4("127.0.0.1"))
+# First label of the question -> rcode, answer, authority, additional records, flags besides.
+DNS = {
+    "a": (0, [ADDRESS], [], [], 0),
+    "two": (0, [record("two.test", "A", V4("10.0.0.1")), record("two.test", "A", V4("10.0.0.2"))],
+            [record("test", "NS", dns_name("ns.test"))], [record("ns.test", "A", V4("10.0.0.3"))],
+            0),
+    "soa": (0, [soa("soa.test", 2026112501)], [], [], 0),
+    "nosoa": (0, [record("nosoa.test", "A", V4("10.0.0.1"))], [soa("test", 7)], [], 0),
+    "mx": (0, [record("mx.test", "MX", struct.pack("!H", 10) + dns_name("mail.Test"))], [], [], 0),
+    "txt": (0, [record("txt.test", "TXT", b"\x05hello\x07say \"x\"")], [], [], 0),
+    "aaaa": (0, [record("aaaa.test", "AAAA", b"\x20\x01\x0d\xb8" + b"\0" * 11 + b"\1")], [], [],
+             0),
+    "cname": (0, [record("cname.test", "CNAME", dns_name("a.test")), ADDRESS], [], [], 0),
+    "empty": (0, [], [], [], 0),
+    "nxdomain": (3, [], [soa("test", 9)], [], 0),
+    "servfail": (2, [], [], [], 0),
+    "refused": (5, [], [], [], 0),
+    "cut": (0, [ADDRESS], [], [], 0x0200),
+    "authoritative": (0, [ADDRESS], [], [], 0x0400),
+}
+
+
+class DnsPeer:
+    """Answers questions over UDP and TCP of one port, and over TLS of another, by their first
+    label: also silent., garbage., wrong-id. and long."""
+
+    def __init__(self, tls):
+        self.tcp = Listener(self.serve)
+        self.port = self.tcp.port
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", self.port))
+        self.tls = Listener(self.serve, tls)
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    @staticmethod
+    def reply(query):
+        """None: nothing is said."""
+        number, flags = struct.unpack("!HH", query[:4])
+        end = query.index(b"\0", 12) + 5
+        label = query[13:13 + query[12]].decode().lower()
+        if label == "silent":
+            return None
+        if label == "garbage":
+            return query[:2] + b"\xff" * 7
+        rcode, answers, authority, additional, more = DNS.get(label, (0, [ADDRESS], [], [], 0))
+        if label == "long":
+            answers = [record("long.test", "TXT", b"\xfa" + b"x" * 250)] * 3
+        if label == "wrong-id":
+            number ^= 0x1234
+        head = struct.pack("!HHHHHH", number, 0x8000 | (flags & 0x0100) | more | rcode, 1,
+                           len(answers), len(authority), len(additional))
+        return head + query[12:end] + b"".join((*answers, *authority, *additional))
+
+    def _answer(self):
+        while True:
+            try:
+                query, client = self.udp.recvfrom(4096)
+                reply = self.reply(query)
+                if reply:
+                    self.udp.sendto(reply, client)
+            except OSError:
+                return
+
+    def serve(self, connection):
+        reader = connection.makefile("rb")
+        size = reader.read(2)
+        reply = self.reply(reader.read(struct.unpack("!H", size)[0]))
+        if reply is None:
+            return wait_for_end(connection)
+        connection.sendall(struct.pack("!H", len(reply)) + reply)
+        return wait_for_end(connection)
+
+    def stop(self):
+        self.tcp.stop()
+        self.tls.stop()
+        self.udp.close()
+
+
+__all__ = ["CLOSE", "DnsPeer", "Drain", "HttpPeer", "LINE", "Listener", "RESET", "STALL", "STARTTLS", "answer",
            "lines", "play"]

@@ -20,7 +20,7 @@ struct Reading {
   absl::StatusOr<LoadedTargets> targets = LoadedTargets();
 };
 
-// Loop thread; outlives the loop's turning.
+// Loop thread. Outlives the loop, whose worker may be reading when everything ends.
 class Reloader {
  public:
   using Done = std::function<void(absl::Status)>;

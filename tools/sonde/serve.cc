@@ -111,6 +111,7 @@ class Service {
   FileWatcher files_;
   LoadedFile current_;     // in force
   LoadedTargets targets_;  // the same
+  std::unique_ptr<Reloader> reloader_;
   std::unique_ptr<ExporterLoop> loop_;
   FileWatcher targets_watch_;
   TextsInbox inbox_;
@@ -122,7 +123,6 @@ class Service {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ProbeEndpoint> probes_;
   std::unique_ptr<Site> site_;
-  std::unique_ptr<Reloader> reloader_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<ExporterLoop::Ticker> ticker_, auto_reload_;
   bool ready_ = false;

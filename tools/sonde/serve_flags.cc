@@ -69,7 +69,8 @@ void AddProbing(CLI::App* serve, ServeOptions* options) {
   ProbeLimitSettings& limits = probe.limits;
   Flag(serve, "--timeout-offset", probe.timeout_offset,
        "seconds subtracted from the scrape's time-out");
-  Flag(serve, "--history.limit", probe.history, "results of /probe kept for the page and /logs");
+  Flag(serve, "--history.limit", probe.history, "results of /probe kept for the page and /logs")
+      ->check(CLI::Range(0u, 1'000'000u));
   Switch(serve, "--probe.details", probe.details,
          "families of /probe that blackbox_exporter does not have, such as probe_failure_info");
   Switch(serve, "--probe.decode-target-twice", probe.decode_target_twice,
@@ -82,9 +83,11 @@ void AddProbing(CLI::App* serve, ServeOptions* options) {
        "any: modules that show credentials take any target; named: only what their policy allows "
        "by name or address")
       ->check(CLI::IsMember({"any", "named"}));
-  Flag(serve, "--probe.max-in-flight", limits.in_flight, "probes of /probe at once; 0: no limit");
+  Flag(serve, "--probe.max-in-flight", limits.in_flight, "probes of /probe at once; 0: no limit")
+      ->check(CLI::Range(0u, 1'000'000u));
   Flag(serve, "--probe.max-in-flight-per-client", limits.in_flight_per_client,
-       "the same, of one client");
+       "the same, of one client")
+      ->check(CLI::Range(0u, 1'000'000u));
   Flag(serve, "--probe.rate", limits.rate, "probes of /probe per second; 0: no limit")
       ->check(CLI::NonNegativeNumber);
   Flag(serve, "--probe.rate-per-client", limits.rate_per_client, "the same, of one client")
