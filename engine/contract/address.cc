@@ -9,11 +9,6 @@
 #include <span>
 
 namespace sonde {
-namespace {
-
-constexpr std::array<uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-}  // namespace
 
 std::optional<Address> Address::ParseLiteral(std::string_view text, uint16_t port) {
   char buffer[INET6_ADDRSTRLEN + IF_NAMESIZE + 2];
@@ -40,17 +35,6 @@ std::optional<Address> Address::ParseLiteral(std::string_view text, uint16_t por
   return address;
 }
 
-Address Address::Unmapped() const {
-  if (family != IpFamily::kV6 || !std::equal(kMapped.begin(), kMapped.end(), bytes.begin())) {
-    return *this;
-  }
-  Address v4;
-  v4.family = IpFamily::kV4;
-  v4.port = port;
-  std::copy(bytes.begin() + kMapped.size(), bytes.end(), v4.bytes.begin());
-  return v4;
-}
-
 std::string Address::Host() const {
   char buffer[INET6_ADDRSTRLEN] = "";
   if (family == IpFamily::kNone) return "";
@@ -66,12 +50,13 @@ std::string Address::HostPort() const {
 }
 
 uint32_t Address::Hash() const {
-  const Address plain = Unmapped();
-  uint32_t hash = 2166136261u;
-  for (const uint8_t byte :
-       std::span(plain.bytes.data(), plain.family == IpFamily::kV4 ? 4u : 16u)) {
-    hash = (hash ^ byte) * 16777619u;
+  static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  std::span<const uint8_t> data(bytes.data(), family == IpFamily::kV4 ? 4u : 16u);
+  if (family == IpFamily::kV6 && std::equal(std::begin(kMapped), std::end(kMapped), data.begin())) {
+    data = data.subspan(12);
   }
+  uint32_t hash = 2166136261u;
+  for (const uint8_t byte : data) hash = (hash ^ byte) * 16777619u;
   return hash;
 }
 

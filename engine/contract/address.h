@@ -23,9 +23,6 @@ struct Address {
   // "192.0.2.1", "2001:db8::1", "fe80::1%3"; no brackets, no port. nullopt for anything else.
   static std::optional<Address> ParseLiteral(std::string_view text, uint16_t port = 0);
 
-  // ::ffff:192.0.2.1 is 192.0.2.1; every other address is itself.
-  Address Unmapped() const;
-
   std::string Host() const;      // "192.0.2.1", "2001:db8::1"
   std::string HostPort() const;  // "192.0.2.1:80", "[2001:db8::1]:80"
 

@@ -74,8 +74,7 @@ Resolver::~Resolver() = default;
 std::optional<ResolveAnswer> Resolver::Resolve(SlotRef slot, std::string_view host,
                                                const NetworkOptions& options, Instant now) {
   Cancel(slot);
-  if (std::optional<Address> literal = Address::ParseLiteral(host)) {
-    literal = literal->Unmapped();
+  if (const std::optional<Address> literal = Address::ParseLiteral(host)) {
     if (!options.fallback && literal->family != options.preferred_family) {
       return Failed(Outcome::kDnsNoAddress, now);
     }
