@@ -24,8 +24,8 @@ Runner::Answer Failed() {
 
 std::shared_ptr<const Task> SomeTask() {
   Diagnostics diagnostics;
-  const SingleTask single =
-      ReadSingleTask("{name: probe, type: http, target: \"http://127.0.0.1:1/\"}", "", nullptr, diagnostics);
+  const SingleTask single = ReadSingleTask(
+      "{name: probe, type: http, target: \"http://127.0.0.1:1/\"}", "", nullptr, diagnostics);
   EXPECT_TRUE(diagnostics.ok());
   return single.task;
 }

@@ -47,6 +47,7 @@ StartLoad SlotBySlot(const Tasks& tasks) {
   std::map<std::string_view, std::array<uint64_t, StartLoad::kHours>> hours;
   for (const auto& task : tasks) {
     if (!task->enabled) continue;
+    hours[task->prober->name()];  // also when it is never due
     WallTime at = kFrom - Duration{1};
     while (const auto next = task->schedule.NextAfter(task->id, at)) {
       at = *next;
@@ -129,7 +130,7 @@ TEST(StartLoad, FrequentTasksAreQuick) {
   Tasks tasks;
   for (int i = 0; i < 10'000; ++i) Add(&tasks, Every(Milliseconds(100)));
   const StartLoad load = LoadOf(GroupBySchedule(tasks), kFrom);
-  EXPECT_EQ(load.starts, 10'000u * 864'000u);
+  EXPECT_EQ(load.starts, uint64_t{10'000} * 864'000);
   EXPECT_DOUBLE_EQ(load.peak, 100'000);
   EXPECT_DOUBLE_EQ(load.median, 100'000);
   EXPECT_EQ(load.smoothed, 0u);
