@@ -17,8 +17,9 @@ namespace sonde {
 inline constexpr size_t kLandingRows = 100;
 
 // The page's part about tasks: failing ones first, then by the last run, newest first; kLandingRows
-// of them at most, each with up to 60 last runs (about 80 bytes each; alike enough to be packed to a
-// tenth). Looks at every task once (about 10 ms for 50,000): keep the answer for a second (Site does).
+// of them at most, each with up to 60 last runs (about 80 bytes each; alike enough to be packed to
+// a tenth). Looks at every task once (about 10 ms for 50,000): keep the answer for a second (Site
+// does).
 std::string RenderTasks(const SampleSnapshot& tasks, WallTime now);
 
 // The whole page. `probes` of /probe, newest first; kProbeRows of them are shown. All links are

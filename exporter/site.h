@@ -30,9 +30,9 @@ struct SiteParts {
   std::function<bool()> ready;              // null: ready from the start
   ReloadFunction reload;                    // null: /-/reload answers 501
   std::function<uint64_t()> posts_refused;  // of the loop; may be null
-  ProbeEndpoint* probes = nullptr;  // may be null: no /probe; outlives the site
-  std::string prefix;               // of every path: "" or "/x"
-  std::string external_url;         // where `/` leads when there is a prefix
+  ProbeEndpoint* probes = nullptr;          // may be null: no /probe; outlives the site
+  std::string prefix;                       // of every path: "" or "/x"
+  std::string external_url;                 // where `/` leads when there is a prefix
 };
 
 // --web.route-prefix or the path of --web.external-url, as SiteParts wants it: slashes at both ends

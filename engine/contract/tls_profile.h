@@ -22,7 +22,7 @@ struct TlsProfile {
   bool verify = true;       // insecure_skip_verify negated
   Version min_version = Version::kTls12;
   Version max_version = Version::kTls13;
-  std::string fault;  // why no handshake can be made with it; empty: none
+  std::string fault;              // why no handshake can be made with it; empty: none
   std::vector<std::string> alpn;  // in order of preference; empty: none offered
 
   bool operator==(const TlsProfile&) const = default;

@@ -516,7 +516,8 @@ Outcome ProbeTable::TimeoutOutcome(Slot& slot, Instant at) {
       return Outcome::kTlsTimeout;
     default:
       if (slot.datagrams_left < slot.datagrams_queued) {
-        return slot.task->timeout > Duration{} ? Outcome::kProberMemory : Outcome::kFirstByteTimeout;
+        return slot.task->timeout > Duration{} ? Outcome::kProberMemory
+                                               : Outcome::kFirstByteTimeout;
       }
       return Unsent(slot) ? Outcome::kSendTimeout : slot.conversation->OnDeadline(at);
   }

@@ -98,9 +98,7 @@ TEST(LandingPage, LastRunsOfTasksThatKeepThem) {
   }
   Catalog catalog;
   catalog.Apply(delta);
-  const auto runs = [&catalog] {
-    return Count(PageOf(catalog.Snapshot()), "class=\"runs\"");
-  };
+  const auto runs = [&catalog] { return Count(PageOf(catalog.Snapshot()), "class=\"runs\""); };
   EXPECT_EQ(runs(), 2u);
   for (TaskDelta::Upsert& task : delta.upserts) {
     TaskSpec without;
@@ -111,8 +109,7 @@ TEST(LandingPage, LastRunsOfTasksThatKeepThem) {
     catalog.Apply(one);
     EXPECT_EQ(runs(), task.task->name == "a" ? 1u : 0u);
   }
-  EXPECT_THAT(PageOf(catalog.Snapshot()),
-              Not(HasSubstr("Last runs")));
+  EXPECT_THAT(PageOf(catalog.Snapshot()), Not(HasSubstr("Last runs")));
 }
 
 TEST(LandingPage, FailingTasksStandFirst) {
@@ -202,9 +199,7 @@ TEST(LandingPage, ListsWhatProbeWasAskedFor) {
   EXPECT_THAT(PageOf({}), Not(HasSubstr("/probe")));
 }
 
-TEST(LandingPage, WithoutTasksSaysSo) {
-  EXPECT_THAT(PageOf({}), HasSubstr("There are no tasks"));
-}
+TEST(LandingPage, WithoutTasksSaysSo) { EXPECT_THAT(PageOf({}), HasSubstr("There are no tasks")); }
 
 TEST(LandingPage, TimesAndNumbersForPeople) {
   EXPECT_EQ(UtcText(kSampleNow), "2026-11-20 16:49:20Z");
