@@ -39,7 +39,7 @@ class Fleet:
     """How many tasks of which type, each with its own address, and how often they are due."""
 
     TARGETS = {"http": "http://{at}:{port}/", "tcp": "{at}:{port}", "icmp": "{at}",
-               "dns": "www.farm.example, dns: {{server: '{at}:{port}'}}"}
+               "dns": "www.farm.test, dns: {{server: '{at}:{port}'}}"}
 
     def __init__(self, groups, head=""):
         self.groups = groups  # [(type, tasks, interval in seconds)]

@@ -111,7 +111,7 @@ class SyscallsTest(harness.TestCase):
         self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 7)
 
     def test_dns(self):
-        self.check("type: dns, target: www.farm.example, dns: {server: '127.0.0.1:DNS'}", 0)
+        self.check("type: dns, target: www.farm.test, dns: {server: '127.0.0.1:DNS'}", 0)
 
     def test_icmp(self):
         self.check("type: icmp, target: 127.0.0.1", 0)
