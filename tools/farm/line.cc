@@ -73,7 +73,8 @@ void Line::Report() {
 void Line::Run() {
   int64_t last_active = 0;
   while (!stop_.load(std::memory_order_relaxed)) {
-    const bool active = TakeAll() | GiveDue();
+    const bool took = TakeAll();
+    const bool active = GiveDue() || took;
     if (report_.exchange(false, std::memory_order_relaxed)) {
       std::fputs(StatsJson().c_str(), stderr);
     }
