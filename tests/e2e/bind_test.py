@@ -142,7 +142,6 @@ def make_cases(ports, folder):
                     ssl_earliest_cert_expiry=None),
         "tls-untrusted": Case(f"localhost:{ports['untrusted']}", f"{www}, {tls}, {trusted}",
                               "tls/untrusted", dns_query_succeeded=0),
-        "tls-to-plain": Case(f"localhost:{ports['dns']}", f"{www}, {tls}, {trusted}", "tls/closed"),
         "name": Case("www.farm.example", f"server: '{dns}'", expect="{answer_contains: 192.0.2.7}"),
         "name-alias": Case("alias.farm.example", f"server: '{dns}'", dns_answer_rrs=2),
         "nobody": Case(f"127.0.0.1:{ports['nobody']}", www, "connect/refused",
