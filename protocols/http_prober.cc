@@ -53,6 +53,7 @@ class HttpProberEntry final : public Prober {
     UsualReport usual = Prober::Usual(task);
     AddUsualLeg(Transport::kTcp, &usual);
     usual.facts.Clear(Fact::kHttpLastModified);
+    AddUsualLeg(Transport::kTcp, &usual);
     usual.facts.Set(Fact::kFailedRegex, 0);
     if (task.plan->needs_handshake) AddUsualTls({.cipher = true}, &usual);
     return usual;

@@ -239,10 +239,10 @@ class Tcp final : public Prober {
     const auto& plan = static_cast<const TcpPlan&>(*task.plan);
     UsualReport usual;
     for (const Fact fact :
-         {Fact::kDnsLookupTime, Fact::kIpProtocol, Fact::kIpAddrHash, Fact::kTcpResolve,
-          Fact::kTcpConnect, Fact::kFailedRegex, Fact::kFailedBytes}) {
+         {Fact::kTcpResolve, Fact::kTcpConnect, Fact::kFailedRegex, Fact::kFailedBytes}) {
       usual.facts.Set(fact, 0);
     }
+    AddUsualLeg(Transport::kTcp, &usual);
     if (!module.script.entries.empty() || !plan.contains.empty()) {
       usual.facts.Set(Fact::kTcpDialogue, 0);
     }

@@ -80,8 +80,7 @@ void AddProbing(CLI::App* serve, ServeOptions* options) {
   Flag(serve, "--probe.allow", options->probe_allow,
        "what alone /probe may reach, as in `policy: {allow: [...]}`");
   Flag(serve, "--probe.credentials", options->probe_credentials,
-       "any: modules that show credentials take any target; named: only what their policy allows "
-       "by name or address")
+       "where modules show secrets; any: to all targets; named: to what their policy allows")
       ->check(CLI::IsMember({"any", "named"}));
   Flag(serve, "--probe.max-in-flight", limits.in_flight, "probes of /probe at once; 0: no limit")
       ->check(CLI::Range(0u, 1'000'000u));
