@@ -16,12 +16,13 @@ ETHERTYPES = (0x0800, 0x86DD)
 
 
 class Packet:
-    """One IP packet: `at_ns` since 1970, addresses as text, `protocol`, and the bytes behind the IP
-    header."""
+    """One IP packet: `at_ns` since 1970, addresses as text, `protocol`, and behind the IP header
+    `size` bytes, of which `payload` has as many as were captured."""
 
-    def __init__(self, at_ns, source, destination, protocol, payload, hop_limit):
+    def __init__(self, at_ns, source, destination, protocol, payload, size, hop_limit):
         self.at_ns, self.source, self.destination = at_ns, source, destination
-        self.protocol, self.payload, self.hop_limit = protocol, payload, hop_limit
+        self.protocol, self.payload, self.size = protocol, payload, size
+        self.hop_limit = hop_limit
 
     @property
     def ports(self):
@@ -32,9 +33,18 @@ class Packet:
         return self.payload[13]
 
     @property
+    def head_size(self):
+        """Of the TCP or UDP header."""
+        return 8 if self.protocol == UDP else (self.payload[12] >> 4) * 4
+
+    @property
     def data(self):
-        """Of TCP and UDP: what they carry."""
-        return self.payload[8 if self.protocol == UDP else (self.payload[12] >> 4) * 4:]
+        """Of TCP and UDP: what they carry, as far as it was captured."""
+        return self.payload[self.head_size:]
+
+    @property
+    def data_size(self):
+        return self.size - self.head_size
 
     @property
     def echo(self):
@@ -52,24 +62,22 @@ def text(address):
 
 
 def read_ip(at_ns, data):
-    """The packet, or None: no IP, a fragment, or cut."""
-    if len(data) >= 20 and data[0] >> 4 == 4:
+    """The packet, or None: no IP, a fragment, or cut in its headers."""
+    if len(data) >= 40 and data[0] >> 4 == 4:
         head, total, fragment = (data[0] & 15) * 4, *struct.unpack_from("!H2xH", data, 2)
-        if fragment & 0x3FFF or total > len(data) or head < 20:
+        if fragment & 0x3FFF or not 20 <= head <= total:
             return None
         return Packet(at_ns, text(data[12:16]), text(data[16:20]), data[9], data[head:total],
-                      data[8])
-    if len(data) >= 40 and data[0] >> 4 == 6:
+                      total - head, data[8])
+    if len(data) >= 48 and data[0] >> 4 == 6:
         size, following = struct.unpack_from("!HB", data, 4)
-        if 40 + size > len(data):
-            return None
-        return Packet(at_ns, text(data[8:24]), text(data[24:40]), following,
-                      data[40:40 + size], data[7])
+        return Packet(at_ns, text(data[8:24]), text(data[24:40]), following, data[40:40 + size],
+                      size, data[7])
     return None
 
 
 def read(data):
-    """Packets of a capture file's bytes, in their order. A record that is not whole yet ends them."""
+    """Packets of a capture file's bytes, in their order, up to a record that is not whole yet."""
     for order in "<>":
         unit = MAGICS.get(struct.unpack_from(order + "I", data)[0])
         if unit:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """DNS probes of real name servers (bind9, unbound) and of the farm's, which are wrong in every way.
-Verdict, phase, reason and numbers must be right, both in /metrics of a prober that runs tasks and in
-`sonde probe --json`; dig says what the servers answered."""
+Verdict, phase, reason and numbers must be right, both in /metrics of a prober that runs tasks and
+in `sonde probe --json`; dig says what the servers answered."""
 import re
 import socket
 

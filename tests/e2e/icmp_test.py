@@ -224,7 +224,7 @@ class IcmpTest(harness.TestCase):
         return answer, facts, fates
 
     def check_times(self, facts, fates):
-        """Milliseconds. Ours hold the capture's: from before the packet left until it was stamped."""
+        """Seconds. Ours hold the capture's: from before a packet left until it was stamped."""
         times = sorted(fates.times.values())
         wanted = {"min": times[0], "avg": sum(times) / len(times), "max": times[-1]}
         # Busy with other things, the machine may stop anybody between two lines of code.

@@ -80,7 +80,8 @@ class LineTest(harness.TestCase):
         self.assertLess(median - wanted, late(0.5))
 
     def test_delay_is_exact(self):
-        for name, address_of in (("v4", lambda pair: pair.far.v4), ("v6", lambda pair: pair.far.v6)):
+        for name, address_of in (("v4", lambda pair: pair.far.v4),
+                                 ("v6", lambda pair: pair.far.v6)):
             start, end, order, counts = self.carry(2000, 0.001, f"delay-{name}", address_of,
                                                    delay="20ms")
             self.assertEqual(order, list(range(2000)))
@@ -150,7 +151,8 @@ class LineTest(harness.TestCase):
 
     def test_usage(self):
         for flags in ([], ["--near=a:b"], ["--near=:a", "--far=:b", "--delay=x"],
-                      ["--near=:a", "--far=:b", "--loss=200%"], ["--near=:a", "--far=:b", "--mtu=1"],
+                      ["--near=:a", "--far=:b", "--loss=200%"],
+                      ["--near=:a", "--far=:b", "--mtu=1"],
                       ["--near=:a", "--far=:b", "--busy", "--realtime"]):
             done = subprocess.run([harness.binaries() / "line", *flags], capture_output=True,
                                   check=False)

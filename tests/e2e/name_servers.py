@@ -5,8 +5,8 @@
     server.tls_port, server.ca               # DNS over TLS; the authority that vouches for its name
     server.answers("shop.test", "A")         # what dig makes of it
 
-Both know shop.test as ZONE says, refuse names of others (elsewhere.test), fail at broken.test, and cut
-answers over UDP that exceed what the client takes.
+Both know shop.test as ZONE says, refuse names of others (elsewhere.test), fail at broken.test, and
+cut answers over UDP that exceed what the client takes.
 """
 import os
 import re

@@ -43,7 +43,8 @@ class NameServersTest(harness.TestCase):
                     code, cut, _ = server.answers("long.shop.test", "TXT", "+ignore", *more)
                     self.assertEqual((code, cut), ("NOERROR", True))
                 self.assertEqual(len(server.answers("long.shop.test", "TXT", "+tcp")[2]), LONG)
-                code, cut, records = server.answers("long.shop.test", "TXT", "+ignore", "+bufsize=4096")
+                code, cut, records = server.answers("long.shop.test", "TXT", "+ignore",
+                                                    "+bufsize=4096")
                 self.assertEqual((code, cut, len(records)), ("NOERROR", False, LONG))
 
     def test_over_tls(self):

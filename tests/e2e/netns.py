@@ -1,7 +1,7 @@
 """Network namespaces of a test, and what joins them.
 
 A namespace here has no name and no file: it is held by a descriptor of ours and by the programs in
-it, and goes with the last of them, however the test ends. Joined are two of them by a veth pair or by
+it, and goes with the last of them, however the test ends. Two of them are joined by a veth pair, by
 our `line` (docs/line.md), or by a way with a router.
 
     pair = netns.veth(box)                         # or netns.line(box, delay="20ms", loss="10%")
@@ -170,7 +170,9 @@ def namespace(box):
 
 
 def addresses(subnet, host):
-    return f"10.77.{subnet}.{host}/24", f"fd77:0:0:{subnet:x}::{host}/64"
+    """Of a host: IPv4 and IPv6, with the lengths of their prefixes, as everybody writes them."""
+    return tuple(str(ipaddress.ip_interface(text)) for text in
+                 (f"10.77.{subnet}.{host}/24", f"fd77:0:0:{subnet:x}::{host}/64"))
 
 
 def join(near, far, subnet=0, mtu=1500, name="veth"):
@@ -189,8 +191,8 @@ def veth(box, mtu=1500):
 
 
 def lay_line(box, near, far, subnet=0, name="line", **conditions):
-    """A line between two namespaces. `conditions`: its flags, reorder_by for --reorder-by and so on;
-    those that are True have no value. Returns its Pair, not waited for."""
+    """A line between two namespaces. `conditions`: its flags, reorder_by for --reorder-by and so
+    on; those that are True have no value. Returns its Pair, not waited for."""
     device = f"line{subnet}"
     flags = [f"--{flag.replace('_', '-')}" + ("" if value is True else f"={value}")
              for flag, value in conditions.items()]

@@ -61,10 +61,12 @@ std::string Reachable(const std::string& address) {
   return address == "::" ? "::1" : address;
 }
 
-// All of 127/8 through one socket, and nothing of the world. Where the kernel refuses, the worker
-// turns strangers away by their address.
-void BindToLoopback(const ListenerConfig& config, int fd) {
+// All of 127/8 through one socket, and nothing of the world: where the kernel refuses, the worker
+// turns strangers away by their address. `::` is IPv6 alone.
+void BindTo(const ListenerConfig& config, int fd, int family) {
+  const int on = 1;
   if (config.address == "loopback") setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
+  if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 }
 
 absl::Status Trouble(const char* call, uint16_t port) {
@@ -140,7 +142,7 @@ absl::Status FarmListener::OpenStreams(uint16_t* port, int workers) {
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (workers > 1) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // accepted sockets inherit it
-    BindToLoopback(config, fd);
+    BindTo(config, fd, name.storage.ss_family);
     if (bind(fd, name.get(), name.size) != 0) return Trouble("bind", *port);
     *port = BoundPort(fd);
     sockets[static_cast<size_t>(worker)].back().port = *port;
@@ -173,7 +175,6 @@ int FarmListener::OpenDatagram(uint16_t port, bool shared) const {
   const int on = 1, buffer = kDatagramBuffer;
   if (shared) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
   if (name.storage.ss_family == AF_INET6) {
-    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
     setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
   } else {
     setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
@@ -183,7 +184,7 @@ int FarmListener::OpenDatagram(uint16_t port, bool shared) const {
     if (setsockopt(fd, SOL_SOCKET, forced, &buffer, sizeof(buffer)) == 0) continue;
     setsockopt(fd, SOL_SOCKET, plain, &buffer, sizeof(buffer));  // as much as the system lets us
   }
-  BindToLoopback(config, fd);
+  BindTo(config, fd, name.storage.ss_family);
   if (bind(fd, name.get(), name.size) == 0) return fd;
   const int error = errno;
   close(fd);
