@@ -50,7 +50,7 @@ class Packet:
     def echo(self):
         """("request" or "reply", id, sequence) of an echo message, else None."""
         kinds = {ICMP: {8: "request", 0: "reply"}, ICMP6: {128: "request", 129: "reply"}}
-        kind = kinds.get(self.protocol, {}).get(self.payload[0] if self.payload else None)
+        kind = kinds.get(self.protocol, {}).get(self.payload[0] if self.size >= 8 else None)
         return kind and (kind, *struct.unpack_from("!HH", self.payload, 4))
 
     def __repr__(self):
@@ -61,19 +61,24 @@ def text(address):
     return str(ipaddress.ip_address(address))
 
 
+LEAST = {TCP: 20, UDP: 8}  # bytes of the headers
+
+
 def read_ip(at_ns, data):
     """The packet, or None: no IP, a fragment, or cut in its headers."""
-    if len(data) >= 40 and data[0] >> 4 == 4:
+    if len(data) >= 20 and data[0] >> 4 == 4:
         head, total, fragment = (data[0] & 15) * 4, *struct.unpack_from("!H2xH", data, 2)
         if fragment & 0x3FFF or not 20 <= head <= total:
             return None
-        return Packet(at_ns, text(data[12:16]), text(data[16:20]), data[9], data[head:total],
-                      total - head, data[8])
-    if len(data) >= 48 and data[0] >> 4 == 6:
+        packet = Packet(at_ns, text(data[12:16]), text(data[16:20]), data[9], data[head:total],
+                        total - head, data[8])
+    elif len(data) >= 40 and data[0] >> 4 == 6:
         size, following = struct.unpack_from("!HB", data, 4)
-        return Packet(at_ns, text(data[8:24]), text(data[24:40]), following, data[40:40 + size],
-                      size, data[7])
-    return None
+        packet = Packet(at_ns, text(data[8:24]), text(data[24:40]), following, data[40:40 + size],
+                        size, data[7])
+    else:
+        return None
+    return packet if len(packet.payload) >= LEAST.get(packet.protocol, 0) else None
 
 
 def read(data):
