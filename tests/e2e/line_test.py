@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The line itself, seen by tcpdump at both of its ends, whose stamps are of one clock: what it
 delays, loses, doubles and puts out of order, and that it leaves nothing behind."""
+import signal
 import socket
 import struct
 import subprocess
@@ -145,7 +146,10 @@ class LineTest(harness.TestCase):
         self.assertEqual(again.returncode, 1)
         self.assertIn("line0", again.stderr)
         self.assertIn("line0", pair.near.ip("link"))
-        pair.line.stop()
+        pair.line.signal(signal.SIGUSR1)
+        harness.until("it says what it carried", lambda: '"taken":' in pair.line.text())
+        self.assertTrue(pair.line.running())
+        self.assertEqual(pair.line.stop(), 0)
         for end in (pair.near, pair.far):
             self.assertNotIn("line", end.ip("link"))
 
