@@ -1,7 +1,7 @@
 // DNS messages off the wire (RFC 1035 section 4, RFC 6891 for EDNS): read in place, nothing is
-// allocated. Peers are hostile: every length is checked, compression pointers lead backwards only,
-// a name has at most 255 bytes and 127 pointers, and a message no more records than it has bytes
-// for.
+// allocated. Peers are hostile: every length is checked, compression pointers lead backwards only
+// and not into the header, a name has at most 255 bytes and 127 pointers, and a message no more
+// records than it has bytes for.
 #pragma once
 
 #include <cstddef>
@@ -55,7 +55,7 @@ bool WalkDnsName(Bytes message, size_t* at, Visit&& visit) {
     if (byte < 0xc0 || message.size() - next < 2) return false;
     if (pointers == 0) *at = next + 2;
     next = DnsNumber16(message, next) & 0x3fff;
-    if (next >= begin || ++pointers > kDnsNamePointers) return false;
+    if (next < kDnsHeaderBytes || next >= begin || ++pointers > kDnsNamePointers) return false;
     begin = next;
   }
 }

@@ -123,14 +123,19 @@ TEST(DnsMessage, PointersLeadBackwardsOnly) {
   EXPECT_EQ(ReadOwner("\x01z\xc0\x1d"), DnsRead::kMalformed);  // to the label before: a loop
   EXPECT_EQ(ReadOwner("\xc0\x1f"), DnsRead::kMalformed);       // forward
   EXPECT_EQ(ReadOwner("\xff\xff"), DnsRead::kMalformed);
+  EXPECT_EQ(ReadOwner(Number16(0xc004)), DnsRead::kMalformed);  // into the header
+  EXPECT_EQ(ReadOwner("\xc0\x0b"), DnsRead::kMalformed);
   for (const char* odd : {"\x40", "\x80", "\xbf"}) {
     EXPECT_EQ(ReadOwner(odd), DnsRead::kMalformed);  // no such kind of label
   }
 }
 
 TEST(DnsMessage, NamesHave255Bytes) {
+  // From byte 12, where names may begin.
   const auto walks = [](std::string_view bytes, size_t at) {
-    return WalkDnsName(AsBytes(bytes), &at, [](Bytes) {});
+    const std::string message = std::string(kDnsHeaderBytes, '\0') + std::string(bytes);
+    at += kDnsHeaderBytes;
+    return WalkDnsName(AsBytes(message), &at, [](Bytes) {});
   };
   std::string name;
   for (int i = 0; i < 3; ++i) name += '\x3f' + std::string(63, 'a');
@@ -138,18 +143,19 @@ TEST(DnsMessage, NamesHave255Bytes) {
   EXPECT_FALSE(walks(name + '\x3e' + std::string(62, 'a') + '\0', 0));
   // The same in pieces.
   const std::string tail = name + '\x3d' + std::string(61, 'a') + '\0';
-  EXPECT_TRUE(walks(tail + Number16(0xc000), 255));
-  EXPECT_FALSE(walks(tail + "\x01z" + Number16(0xc000), 255));
+  EXPECT_TRUE(walks(tail + Number16(0xc00c), 255));
+  EXPECT_FALSE(walks(tail + "\x01z" + Number16(0xc00c), 255));
 }
 
 TEST(DnsMessage, PointersToPointers) {
   // The root, then pointers each to the one before.
-  std::string bytes(2, '\0');
-  for (unsigned i = 1; i < 200; ++i) bytes += Number16(0xc000 | (i * 2 - 2));
+  constexpr size_t kRoot = kDnsHeaderBytes;
+  std::string bytes(kRoot + 2, '\0');
+  for (unsigned i = 0; i < 200; ++i) bytes += Number16(0xc000 | (kRoot + i * 2));
   for (const size_t hops : {1u, 126u, 127u, 128u, 199u}) {
-    size_t at = hops * 2;
+    size_t at = kRoot + hops * 2;
     EXPECT_EQ(WalkDnsName(AsBytes(bytes), &at, [](Bytes) {}), hops <= 127) << hops;
-    if (hops <= 127) { EXPECT_EQ(at, hops * 2 + 2); }
+    if (hops <= 127) { EXPECT_EQ(at, kRoot + hops * 2 + 2); }
   }
 }
 
