@@ -20,6 +20,8 @@ constexpr uint32_t kInterest = EPOLLIN | EPOLLERR | EPOLLET;
 constexpr int kBatchesPerRead = 16;
 // How far a kernel's stamp of sending may lie from ours and still be of the same message.
 constexpr Duration kStampTolerance = Milliseconds(20);
+// What taking a civil stamp to the monotonic clock may be wrong by.
+constexpr Duration kClockTolerance = Microseconds(2);
 
 }  // namespace
 
@@ -93,15 +95,13 @@ SocketId DatagramSockets::Open(const Key& key, SharedSocket* result) {
   socket = Socket{};
   socket.key = key;
   const auto id = static_cast<SocketId>(free - sockets_.begin());
-  const OpenedDatagramSocket opened =
-      OpenDatagramSocket({.transport = key.transport,
-                          .family = key.family,
-                          .source = key.source,
-                          .interface = key.interface,
-                          .dscp = key.dscp,
-                          .datagram = key.datagram,
-                          .receive_buffer = kReceiveBuffer,
-                          .transmit_stamps = options_.transmit_stamps});
+  const OpenedDatagramSocket opened = OpenDatagramSocket({.transport = key.transport,
+                                                          .family = key.family,
+                                                          .source = key.source,
+                                                          .interface = key.interface,
+                                                          .dscp = key.dscp,
+                                                          .datagram = key.datagram,
+                                                          .receive_buffer = kReceiveBuffer});
   result->error = opened.error;
   result->misconfigured = opened.misconfigured;
   if (opened.error != 0) return kNoSocket;
@@ -117,7 +117,7 @@ SocketId DatagramSockets::Open(const Key& key, SharedSocket* result) {
     close(socket.fd);
     return kNoSocket;
   }
-  if (options_.transmit_stamps) socket.stamped.resize(kStamped);
+  socket.stamped.resize(kStamped);
   socket.open = true;
   ++open_;
   const auto fd = static_cast<size_t>(socket.fd);
@@ -176,7 +176,8 @@ void DatagramSockets::SendFrom(Socket& socket) {
   bool tried = false;
   while (socket.first < socket.messages.size()) {
     const size_t count = std::min(kBatch, socket.messages.size() - socket.first);
-    arena_->BeginSend();
+    const bool stamped = options_.transmit_stamps || count <= kStampedBatch;
+    arena_->BeginSend(stamped);
     for (size_t i = 0; i < count; ++i) {
       const Message& message = socket.messages[socket.first + i];
       arena_->Add({socket.bytes.data() + message.offset, message.size}, message.to);
@@ -184,8 +185,12 @@ void DatagramSockets::SendFrom(Socket& socket) {
     const Instant began = MonotonicNow();
     const int sent = arena_->Send(socket.fd);
     const Instant ended = MonotonicNow();
+    if (sent > 0) ReportSent(socket, static_cast<size_t>(sent), stamped, began, ended);
+    if (stamped && sent != static_cast<int>(count)) {  // the kernel may count what it did not send
+      RestartStampIds(socket.fd);
+      socket.stamp_base = socket.stamp_id;
+    }
     if (sent > 0) {
-      ReportSent(socket, static_cast<size_t>(sent), began, ended);
       tried = false;
       continue;
     }
@@ -204,13 +209,14 @@ void DatagramSockets::SendFrom(Socket& socket) {
 }
 
 // The kernel sends one after the other, each taking about as long.
-void DatagramSockets::ReportSent(Socket& socket, size_t count, Instant began, Instant ended) {
+void DatagramSockets::ReportSent(Socket& socket, size_t count, bool stamped, Instant began,
+                                 Instant ended) {
   const int64_t whole = (ended - began).ns;
   for (size_t i = 0; i < count; ++i) {
     const Message& message = socket.messages[socket.first++];
     const Instant at{began.ns + whole * static_cast<int64_t>(i) / static_cast<int64_t>(count)};
     const SentDatagram sent{.slot = message.slot, .number = message.number, .at = at};
-    if (options_.transmit_stamps) socket.stamped[socket.stamp_id++ % kStamped] = sent;
+    if (stamped) socket.stamped[socket.stamp_id++ % kStamped] = {sent, began};
     sent_.push_back(sent);
   }
   queued_ -= count;
@@ -294,9 +300,12 @@ void DatagramSockets::TellError(SocketId id, const ArrivedMessage& arrived, Inst
   Socket& socket = *sockets_[static_cast<size_t>(id)];
   if (arrived.sent_stamp_of) {
     if (socket.stamped.empty() || !arrived.stamp.stamped()) return;
-    SentDatagram sent = socket.stamped[*arrived.sent_stamp_of % kStamped];
-    const Duration apart = arrived.stamp - sent.at;
-    if (apart > kStampTolerance || apart < Duration{} - kStampTolerance) return;
+    const Stamped& stamped =
+        socket.stamped[(socket.stamp_base + *arrived.sent_stamp_of) % kStamped];
+    // Left over from before the numbers began anew, or lost and come back: of another message.
+    if (arrived.stamp < stamped.began - kClockTolerance) return;
+    if (arrived.stamp - stamped.sent.at > kStampTolerance) return;
+    SentDatagram sent = stamped.sent;
     sent.at = arrived.stamp;
     sent.clock = StampClock::kKernel;
     sink_->OnDatagramStamped(sent);

@@ -1,8 +1,9 @@
 // The shared UDP and ICMP sockets of a shard: messages in batches, stamps from the kernel.
 //
 // One socket (UDP: a small pool) per family and set of options. Sending: sendmmsg, each message
-// stamped by interpolation between the readings before and after its batch; with transmit stamps
-// on, the kernel's follow through the error queue. Receiving: recvmmsg until empty, with the
+// stamped by interpolation between the readings before and after its batch. The kernel's own stamps
+// follow through the error queue for small batches, where the way into the kernel is long beside
+// what is measured, and for all with transmit_stamps. Receiving: recvmmsg until empty, with the
 // kernel's receive stamp, hop limit and drop counter. ICMP: raw sockets with a filter on the
 // socket's own identifier, so that each packet wakes one socket; unprivileged ping sockets where
 // raw ones are not allowed. One thread only.
@@ -29,7 +30,7 @@ class DatagramSockets final : private Poller::Handler {
 
   struct Options {
     uint64_t random_seed = 1;      // of ICMP identifiers
-    bool transmit_stamps = false;  // ask the kernel when a message left, too
+    bool transmit_stamps = false;  // ask the kernel when a message left, also in large batches
   };
 
   DatagramSockets(Poller& poller, const Options& options);
@@ -37,8 +38,8 @@ class DatagramSockets final : private Poller::Handler {
   DatagramSockets(const DatagramSockets&) = delete;
   DatagramSockets& operator=(const DatagramSockets&) = delete;
 
-  // Opens the sockets that default options use, while the process may still have the right to large
-  // receive buffers. Failures show when they are wanted.
+  // Opens the sockets that default options use: their first packets, which carry no stamp, are not
+  // a probe's then. Failures show when they are wanted.
   void OpenDefaults();
 
   // As Network's.
@@ -78,7 +79,12 @@ class DatagramSockets final : private Poller::Handler {
     SlotRef slot;
     uint16_t number;
   };
+  static constexpr size_t kStampedBatch = 8;  // the largest that is always stamped by the kernel
   static constexpr size_t kStamped = 4096;
+  struct Stamped {
+    SentDatagram sent;
+    Instant began;  // the call that sent it
+  };
   struct Socket {
     int fd = -1;
     Key key;
@@ -89,19 +95,20 @@ class DatagramSockets final : private Poller::Handler {
     uint16_t echo_id = 0;
     size_t users = 0;
     uint64_t drops = 0;
-    uint64_t drops_read = 0;            // in which dispatch
-    uint32_t stamp_id = 0;              // the kernel's number of the next message it stamps
-    std::vector<Message> messages;      // queued
-    size_t first = 0;                   // of them, not sent yet
-    std::vector<uint8_t> bytes;         // of the queued messages
-    std::vector<SentDatagram> stamped;  // by the kernel's number modulo kStamped
+    uint64_t drops_read = 0;        // in which dispatch
+    uint32_t stamp_id = 0;          // of the next message the kernel stamps
+    uint32_t stamp_base = 0;        // the one the kernel calls 0
+    std::vector<Message> messages;  // queued
+    size_t first = 0;               // of them, not sent yet
+    std::vector<uint8_t> bytes;     // of the queued messages
+    std::vector<Stamped> stamped;   // by stamp_id modulo kStamped
   };
 
   SocketId Open(const Key& key, SharedSocket* result);
   void Evict();
   void Close(Socket& socket);
   void SendFrom(Socket& socket);
-  void ReportSent(Socket& socket, size_t count, Instant began, Instant ended);
+  void ReportSent(Socket& socket, size_t count, bool stamped, Instant began, Instant ended);
   void OnReady(int fd, uint32_t events, Instant at) override;
   void Receive(SocketId id);
   bool ReceiveErrors(SocketId id);

@@ -1,6 +1,7 @@
 #include "engine/loop/message_arena.h"
 
 #include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <time.h>
 
 #include <algorithm>
@@ -61,10 +62,18 @@ ClockReading ReadClocks() {
 }
 
 MessageArena::MessageArena()
-    : data_(std::make_unique_for_overwrite<uint8_t[]>(kMessages * kStride)) {}
+    : data_(std::make_unique_for_overwrite<uint8_t[]>(kMessages * kStride)) {
+  auto* wish = reinterpret_cast<cmsghdr*>(stamp_wish_.data());
+  wish->cmsg_level = SOL_SOCKET;
+  wish->cmsg_type = SO_TIMESTAMPING;
+  wish->cmsg_len = CMSG_LEN(sizeof(uint32_t));
+  constexpr uint32_t kWhenSent = SOF_TIMESTAMPING_TX_SOFTWARE;
+  std::memcpy(CMSG_DATA(wish), &kWhenSent, sizeof kWhenSent);
+}
 
 void MessageArena::Add(Bytes bytes, const Address& to) {
   const size_t i = count_++;
+  used_ = std::max(used_, count_);
   peers_[i] = SocketAddress(to);
   pieces_[i] = {const_cast<uint8_t*>(bytes.data()), bytes.size()};
   msghdr& header = headers_[i].msg_hdr;
@@ -73,6 +82,9 @@ void MessageArena::Add(Bytes bytes, const Address& to) {
   header.msg_namelen = peers_[i].size();
   header.msg_iov = &pieces_[i];
   header.msg_iovlen = 1;
+  if (!stamped_) return;
+  header.msg_control = stamp_wish_.data();
+  header.msg_controllen = stamp_wish_.size();
 }
 
 int MessageArena::Send(int fd) {
@@ -84,7 +96,7 @@ int MessageArena::Send(int fd) {
 }
 
 int MessageArena::Receive(int fd, int flags) {
-  for (size_t i = 0; i < kMessages; ++i) {
+  for (size_t i = 0; i < used_; ++i) {
     pieces_[i] = {data_.get() + i * kStride, kMostBytes};
     msghdr& header = headers_[i].msg_hdr;
     header = msghdr{};
@@ -99,6 +111,8 @@ int MessageArena::Receive(int fd, int flags) {
   do {
     count = recvmmsg(fd, headers_.data(), kMessages, flags | MSG_DONTWAIT, nullptr);
   } while (count < 0 && errno == EINTR);
+  // The one that found the queue empty was written to as well.
+  used_ = std::min(kMessages, static_cast<size_t>(std::max(count, 0)) + 1);
   return count < 0 ? -errno : count;
 }
 

@@ -45,8 +45,12 @@ class MessageArena {
 
   MessageArena();
 
-  // A batch to send: the bytes are the caller's and stay there until Send.
-  void BeginSend() { count_ = 0; }
+  // A batch to send: the bytes are the caller's and stay there until Send. With `stamped` the
+  // kernel's stamps of sending will come out of the error queue.
+  void BeginSend(bool stamped) {
+    count_ = 0;
+    stamped_ = stamped;
+  }
   void Add(Bytes bytes, const Address& to);
   int Send(int fd);  // how many left; negative: -errno of the first
 
@@ -65,7 +69,10 @@ class MessageArena {
   std::array<sockaddr_in6, kMessages> names_{};
   std::array<SocketAddress, kMessages> peers_;
   alignas(cmsghdr) std::array<std::array<uint8_t, kControlBytes>, kMessages> control_{};
-  size_t count_ = 0;
+  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(sizeof(uint32_t))> stamp_wish_{};
+  bool stamped_ = false;
+  size_t count_ = 0;         // to be sent
+  size_t used_ = kMessages;  // headers that are not as Receive wants them
 };
 
 }  // namespace sonde

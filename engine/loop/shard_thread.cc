@@ -49,6 +49,7 @@ absl::Status ShardThread::Open(Files* files, ResultSink* sink) {
   shard.random_seed = options_.random_seed;
   shard.start = MonotonicNow();
   shard.wall_minus_mono = WallMinusMonotonic();
+  shard.timer_spacing = kTimerSpacing;
   shard_ = std::make_unique<Shard>(shard, *network_, files, sink);
   if (options_.policy) shard_->SetPolicy(options_.policy);
   window_began_ = poll_began_ = shard.start;

@@ -61,11 +61,7 @@ int SetWishes(int fd, const DatagramSocketPlan& plan) {
 // What we want to know. Old kernels may refuse one or the other: then it stays unknown.
 void SetReports(int fd, const DatagramSocketPlan& plan, bool raw) {
   const bool v4 = plan.family == IpFamily::kV4;
-  int stamps = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
-  if (plan.transmit_stamps) {
-    stamps |= SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY;
-  }
-  SetSocketOption(fd, SOL_SOCKET, SO_TIMESTAMPING, stamps);
+  RestartStampIds(fd);
   SetSocketOption(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
   if (SetSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, plan.receive_buffer) != 0) {
     SetSocketOption(fd, SOL_SOCKET, SO_RCVBUF, plan.receive_buffer);
@@ -116,6 +112,16 @@ OpenedDatagramSocket OpenDatagramSocket(const DatagramSocketPlan& plan) {
   }
   SetReports(opened.fd, plan, opened.raw);
   return opened;
+}
+
+// The kernel's counter begins anew when the option is switched on. Stamps of sending are asked for
+// message by message.
+void RestartStampIds(int fd) {
+  constexpr int kStamps =
+      SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY;
+  SetSocketOption(fd, SOL_SOCKET, SO_TIMESTAMPING,
+                  SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
+  SetSocketOption(fd, SOL_SOCKET, SO_TIMESTAMPING, kStamps | SOF_TIMESTAMPING_OPT_ID);
 }
 
 std::optional<uint64_t> ReadDrops(int fd) {

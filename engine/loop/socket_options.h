@@ -23,7 +23,6 @@ struct DatagramSocketPlan {
   int dscp = -1;
   DatagramOptions datagram;
   int receive_buffer = 0;  // bytes wanted; beyond net.core.rmem_max only with CAP_NET_ADMIN
-  bool transmit_stamps = false;
 };
 
 struct OpenedDatagramSocket {
@@ -36,6 +35,9 @@ struct OpenedDatagramSocket {
 // Non-blocking, bound, with kernel receive stamps, hop limits, drop counter, and (UDP, ping) the
 // error queue.
 OpenedDatagramSocket OpenDatagramSocket(const DatagramSocketPlan& plan);
+
+// Has the kernel count the messages it stamps from zero, as it does on a fresh socket.
+void RestartStampIds(int fd);
 
 // Messages the kernel dropped because the receive queue was full (SO_MEMINFO).
 std::optional<uint64_t> ReadDrops(int fd);

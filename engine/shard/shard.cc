@@ -25,6 +25,7 @@ Shard::Shard(const Options& options, Network& network, Files* files, ResultSink*
       sink_(sink),
       limits_(options.limits),
       wall_offset_(options.wall_minus_mono),
+      timer_spacing_(options.timer_spacing),
       wheel_(options.start),
       probes_(options.index, network, files, options.random_seed, options.start, *this),
       turn_began_(options.start),
@@ -70,7 +71,8 @@ void Shard::EndTurn(Instant poll_began, WallTime wall) {
   Instant wake = end + kHeartbeat;
   if (const auto next = wheel_.NextWake()) wake = std::min(wake, *next);
   if (const auto next = probes_.NextWake()) wake = std::min(wake, *next);
-  if (starts_left_ <= 0 && waiting_count_ > 0) wake = end;
+  wake = std::max(wake, turn_began_ + timer_spacing_);
+  if (starts_left_ <= 0) wake = end;  // more is due than one turn may start
   promised_wake_ = std::max(wake, end);
 }
 

@@ -35,6 +35,9 @@ class Shard final : private ProbeTable::Owner {
     uint64_t random_seed = 1;
     Instant start;               // now, at construction
     Duration wall_minus_mono{};  // now, at construction
+    // Timers wake no sooner than this after a turn began: under load, those that fall due meanwhile
+    // share a turn, its system calls and its wake-up. Alone, a timer is exact. Zero: all are.
+    Duration timer_spacing{};
   };
   // Longest sleep: a heartbeat makes gaps visible in an idle loop.
   static constexpr Duration kHeartbeat = Milliseconds(100);
@@ -113,6 +116,7 @@ class Shard final : private ProbeTable::Owner {
   ResultSink* sink_;
   ShardLimits limits_;
   Duration wall_offset_;
+  const Duration timer_spacing_;
   TimerWheel wheel_;  // due times; deadlines stand in the probe table's own
   ProbeTable probes_;
   Destinations destinations_;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <string>
 #include <unordered_map>
 
 #include "tests/engine/shard_peers.h"
@@ -35,6 +36,36 @@ TEST(Shard, EveryRunKeepsItsSlot) {
   for (size_t i = 1; i < world.runs.size(); ++i) {
     // Completion never moves the due time.
     EXPECT_EQ(world.runs[i].result.due - world.runs[i - 1].result.due, Seconds(1));
+  }
+}
+
+// Lateness of many tasks is bounded by the spacing; one alone is on time.
+TEST(Shard, TimersThatFallDueSoonAfterATurnWait) {
+  constexpr Duration kSpacing = Microseconds(200);
+  for (const size_t tasks : {1u, 2000u}) {
+    SimWorld::Options options;
+    options.timer_spacing = kSpacing;
+    SimWorld world(options);
+    AddPeer<Mute>(world, "10.0.0.1:80");
+    for (size_t i = 0; i < tasks; ++i) {
+      FakeTask task;
+      task.name = "task-" + std::to_string(i);
+      world.Add(task.Make());
+    }
+    world.RunFor(Seconds(3));
+    ASSERT_GE(world.runs.size(), 2 * tasks);
+    size_t late = 0;
+    for (const SimRun& run : world.runs) {
+      const Duration lateness = run.result.started - run.result.due;
+      EXPECT_GE(lateness, Duration{});
+      EXPECT_LE(lateness, kSpacing);
+      if (lateness > Duration{}) ++late;
+    }
+    if (tasks == 1) {
+      EXPECT_LE(late, 1u);  // a heartbeat may come right before
+    } else {
+      EXPECT_GT(late, tasks / 10);
+    }
   }
 }
 

@@ -14,6 +14,7 @@ Shard::Options ShardOptions(const SimWorld::Options& options) {
   shard.limits = options.limits;
   shard.random_seed = options.seed;
   shard.start = kStart;
+  shard.timer_spacing = options.timer_spacing;
   shard.wall_minus_mono = {options.wall.ns - kStart.ns};
   return shard;
 }

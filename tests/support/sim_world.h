@@ -29,6 +29,7 @@ class SimWorld : public ResultSink {
     std::shared_ptr<const ProbePolicy> policy;
     Files* files = nullptr;
     bool keep_runs = true;
+    Duration timer_spacing{};
   };
   SimWorld() : SimWorld(Options{}) {}
   explicit SimWorld(const Options& options);

@@ -76,6 +76,21 @@ class DatagramSocketsTest : public LoopTest {
                       if (peer) peer->Echo(times);
                     });
   }
+  // The kernel's stamps of `sent`, whose numbers count from 0: after we had begun to send each, and
+  // (when each was sent alone) before the next.
+  void ExpectStamps(const std::vector<SentDatagram>& sent, bool alone) {
+    constexpr Duration kClocks = Microseconds(3);  // taking civil stamps to the monotonic clock
+    ASSERT_TRUE(RunUntil([&] { return events_.stamped.size() >= sent.size(); }));
+    for (size_t i = 0; i < sent.size(); ++i) {
+      EXPECT_EQ(events_.stamped[i].number, i);
+      EXPECT_EQ(events_.stamped[i].slot, kSlot);
+      EXPECT_EQ(events_.stamped[i].clock, StampClock::kKernel);
+      EXPECT_LT(events_.stamped[i].at - sent[i].at, Milliseconds(20));
+      if (!alone) continue;
+      EXPECT_GE(events_.stamped[i].at, sent[i].at - kClocks);
+      if (i > 0) { EXPECT_LE(events_.stamped[i - 1].at, sent[i].at + kClocks); }
+    }
+  }
 };
 
 TEST_F(DatagramSocketsTest, UdpGoesAndComes) {
@@ -133,8 +148,7 @@ TEST_F(DatagramSocketsTest, TheKernelStampsArrivals) {
   FAIL() << "never a stamp of the kernel's";
 }
 
-TEST_F(DatagramSocketsTest, TheKernelStampsDepartures) {
-  Open({}, 64, {.transmit_stamps = true});
+TEST_F(DatagramSocketsTest, TheKernelStampsDeparturesOfSmallBatches) {
   Peer peer("127.0.0.1");
   const SharedSocket shared = JoinUdp();
   std::vector<SentDatagram> sent;
@@ -142,13 +156,44 @@ TEST_F(DatagramSocketsTest, TheKernelStampsDepartures) {
     network_->Queue(shared.socket, peer.address, AsBytes("q"), kSlot, i);
     for (const SentDatagram& told : network_->SendQueued()) sent.push_back(told);
   }
-  ASSERT_TRUE(RunUntil([&] { return events_.stamped.size() >= 20; }));
-  for (size_t i = 0; i < 20; ++i) {
-    EXPECT_EQ(events_.stamped[i].number, i);
-    EXPECT_EQ(events_.stamped[i].slot, kSlot);
-    EXPECT_EQ(events_.stamped[i].clock, StampClock::kKernel);
-    EXPECT_LT(events_.stamped[i].at - sent[i].at, Milliseconds(20));
+  ExpectStamps(sent, true);
+}
+
+TEST_F(DatagramSocketsTest, TheKernelStampsDeparturesOfLargeBatchesWhenAsked) {
+  for (const bool asked : {false, true}) {
+    events_ = {};
+    Open({}, 64, {.transmit_stamps = asked});
+    Peer peer("127.0.0.1");
+    const SharedSocket shared = JoinUdp();
+    for (uint16_t i = 0; i < 20; ++i) {
+      network_->Queue(shared.socket, peer.address, AsBytes("q"), kSlot, i);
+    }
+    const auto told = network_->SendQueued();
+    const std::vector<SentDatagram> sent(told.begin(), told.end());
+    if (asked) {
+      ExpectStamps(sent, false);
+      continue;
+    }
+    RunUntilDatagrams(20, &peer);
+    EXPECT_TRUE(events_.stamped.empty());
   }
+}
+
+// What the kernel counted without sending does not shift the numbers of what follows.
+TEST_F(DatagramSocketsTest, StampsBelongToTheirMessagesAfterAFailure) {
+  Peer peer("127.0.0.1");
+  const SharedSocket shared = JoinUdp();
+  const std::string too_large(70'000, 'x');
+  std::vector<SentDatagram> sent;
+  for (uint16_t i = 0; i < 20; ++i) {
+    if (i % 3 == 1) network_->Queue(shared.socket, peer.address, AsBytes(too_large), kSlot, 1000);
+    network_->Queue(shared.socket, peer.address, AsBytes("q"), kSlot, i);
+    for (const SentDatagram& told : network_->SendQueued()) {
+      if (told.error == 0) sent.push_back(told);
+    }
+    ASSERT_TRUE(RunUntil([&] { return events_.stamped.size() == sent.size(); }));
+  }
+  ExpectStamps(sent, true);
 }
 
 TEST_F(DatagramSocketsTest, EqualOptionsShareSockets) {
