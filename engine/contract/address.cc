@@ -49,12 +49,21 @@ std::string Address::HostPort() const {
   return family == IpFamily::kV6 ? "[" + Host() + "]:" + digits : Host() + ":" + digits;
 }
 
-uint32_t Address::Hash() const {
-  static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  std::span<const uint8_t> data(bytes.data(), family == IpFamily::kV4 ? 4u : 16u);
-  if (family == IpFamily::kV6 && std::equal(std::begin(kMapped), std::end(kMapped), data.begin())) {
-    data = data.subspan(12);
+Address Address::Unmapped() const {
+  static constexpr std::array<uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (family != IpFamily::kV6 || !std::equal(kMapped.begin(), kMapped.end(), bytes.begin())) {
+    return *this;
   }
+  Address plain;
+  plain.family = IpFamily::kV4;
+  plain.port = port;
+  std::copy(bytes.begin() + kMapped.size(), bytes.end(), plain.bytes.begin());
+  return plain;
+}
+
+uint32_t Address::Hash() const {
+  const Address plain = Unmapped();
+  const std::span data(plain.bytes.data(), plain.family == IpFamily::kV4 ? 4u : 16u);
   uint32_t hash = 2166136261u;
   for (const uint8_t byte : data) hash = (hash ^ byte) * 16777619u;
   return hash;

@@ -26,6 +26,9 @@ struct Address {
   std::string Host() const;      // "192.0.2.1", "2001:db8::1"
   std::string HostPort() const;  // "192.0.2.1:80", "[2001:db8::1]:80"
 
+  // ::ffff:192.0.2.1 is 192.0.2.1 (RFC 4291, 2.5.5.2); every other address is itself.
+  Address Unmapped() const;
+
   // FNV-1a 32 bit over the address bytes; an IPv4-mapped IPv6 address hashes as IPv4
   // (blackbox_exporter's probe_ip_addr_hash).
   uint32_t Hash() const;

@@ -71,19 +71,6 @@ std::optional<Number> WholeNumber(std::string_view text) {
   return value;
 }
 
-// ::ffff:192.0.2.1 is 192.0.2.1: else a mapped address would slip past a rule on IPv4.
-Address Unmapped(const Address& address) {
-  static constexpr std::array<uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  if (address.family != IpFamily::kV6 ||
-      !std::equal(kMapped.begin(), kMapped.end(), address.bytes.begin())) {
-    return address;
-  }
-  Address v4;
-  v4.family = IpFamily::kV4;
-  std::copy(address.bytes.begin() + 12, address.bytes.end(), v4.bytes.begin());
-  return v4;
-}
-
 bool InNetwork(const Address& address, const Address& network, uint8_t bits) {
   if (address.family != network.family) return false;
   const size_t whole = bits / 8u;
@@ -102,7 +89,7 @@ bool ParseNetwork(std::string_view text, Address* network, uint8_t* bits) {
   const size_t slash = text.find('/');
   const auto address = Address::ParseLiteral(text.substr(0, slash));
   if (!address || address->scope != 0) return false;
-  const Address plain = Unmapped(*address);
+  const Address plain = address->Unmapped();
   const auto most = static_cast<uint8_t>(address->family == IpFamily::kV4 ? 32 : 128);
   uint8_t prefix = most;
   if (slash != std::string_view::npos) {
@@ -241,7 +228,8 @@ ProbePolicy::Decision ProbePolicy::CheckName(std::string_view host, uint16_t por
 
 ProbePolicy::Decision ProbePolicy::CheckAddress(const Address& address) const {
   if (rules_.empty()) return {};
-  const Address plain = Unmapped(address);
+  // Else a mapped address would slip past a rule on IPv4.
+  const Address plain = address.Unmapped();
   return Judge(Rule::Kind::kAddress, [&plain](const Rule& rule) {
     return InNetwork(plain, rule.network, rule.prefix_bits);
   });

@@ -75,10 +75,11 @@ std::optional<ResolveAnswer> Resolver::Resolve(SlotRef slot, std::string_view ho
                                                const NetworkOptions& options, Instant now) {
   Cancel(slot);
   if (const std::optional<Address> literal = Address::ParseLiteral(host)) {
-    if (!options.fallback && literal->family != options.preferred_family) {
+    const Address address = literal->Unmapped();  // as everything else connects to it
+    if (!options.fallback && address.family != options.preferred_family) {
       return Failed(Outcome::kDnsNoAddress, now);
     }
-    return Found(*literal, now);
+    return Found(address, now);
   }
   char buffer[kLongestName + 1];
   const std::string_view name = LowerCase(host, buffer);

@@ -143,8 +143,10 @@ TEST_F(ResolverTest, LiteralsNeedNobody) {
   EXPECT_EQ(Ask("192.0.2.1")->address.Host(), "192.0.2.1");
   EXPECT_EQ(Ask("192.0.2.1")->outcome, Outcome::kOk);
   EXPECT_EQ(Ask("2001:db8::1")->outcome, Outcome::kDnsNoAddress);  // the other family
+  EXPECT_EQ(Ask("::ffff:192.0.2.1")->address.Host(), "192.0.2.1");
   options_.fallback = true;
   EXPECT_EQ(Ask("2001:db8::1")->address.Host(), "2001:db8::1");
+  EXPECT_EQ(Ask("::fffe:192.0.2.1")->address.family, IpFamily::kV6);
   EXPECT_TRUE(server_.asked.empty());
 }
 
