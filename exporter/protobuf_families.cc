@@ -1,6 +1,7 @@
 #include "exporter/protobuf_families.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "exporter/protobuf_writer.h"
 #include "exporter/text_escape.h"
@@ -214,6 +215,9 @@ void ProtobufFamilies::Number(const Labels& labels, double value, std::string* o
 
 void ProtobufFamilies::Histogram(std::string_view labels, const HistogramSample& sample,
                                  std::string* out) {
+  // Prometheus 2.42 takes all of a message for what its first histogram is.
+  const bool native = sample.native != nullptr;
+  if (std::exchange(native_, native) != native) Flush(out);
   value_.clear();
   ProtobufWriter fields(&value_);
   fields.Uint(histogram_field::kCount, CountOf(sample));

@@ -3,8 +3,8 @@
 // that never change. Not thread-safe; one per answer.
 //
 // A family of many samples comes in several messages of the same name, as Prometheus' own
-// federation does it, so that neither side ever holds a whole one. At most kMessageBytes and one
-// sample are kept here.
+// federation does it, so that neither side ever holds a whole one; a message has native histograms
+// or none. At most kMessageBytes and one sample are kept here.
 #pragma once
 
 #include <string>
@@ -45,6 +45,7 @@ class ProtobufFamilies {
   std::string head_;     // fields of the family begun: name, help, type
   std::string unit_;     // the same: unit, which stands behind the metrics
   std::string metrics_;  // fields of the message that is being filled
+  bool native_ = false;  // its histograms are native ones
   Pairs constant_, block_;
   std::string more_, value_;  // scratch
 };

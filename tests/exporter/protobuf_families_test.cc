@@ -168,6 +168,30 @@ TEST(ProtobufFamilies, AnyLabelValueComesBack) {
   }
 }
 
+TEST(ProtobufFamilies, NativeAndClassicHistogramsComeInMessagesOfTheirOwn) {
+  std::string out;
+  ProtobufFamilies families;
+  families.Begin({"x", MetricType::kHistogram, ""}, &out);
+  const NativeCounts native;
+  const bool kinds[] = {false, true, true, false};
+  for (const bool kind : kinds) {
+    HistogramSample sample;
+    if (kind) sample.native = &native;
+    families.Histogram("", sample, &out);
+  }
+  families.Flush(&out);
+  const auto read = ReadProtobuf(out);
+  ASSERT_TRUE(read);
+  std::vector<std::vector<bool>> found;
+  for (const ProtobufFamily& family : *read) {
+    found.emplace_back();
+    for (const ProtobufMetric& metric : family.metrics) {
+      found.back().push_back(metric.schema.has_value());
+    }
+  }
+  EXPECT_EQ(found, (std::vector<std::vector<bool>>{{false}, {true, true}, {false}}));
+}
+
 TEST(ProtobufFamilies, ALargeFamilyComesInSeveralMessages) {
   std::string out;
   ProtobufFamilies families;
