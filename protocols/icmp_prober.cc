@@ -202,7 +202,10 @@ void IcmpConversation::SetPhases(const RoundTrips::Statistics& trips, Instant at
   const Instant sent = trips.first_sent;
   FactSet& facts = result->facts;
   facts.Set(Fact::kIcmpResolve, resolved_ ? times_.resolve().seconds() : 0);
-  const Duration setup = sent.stamped() ? std::max(sent - setup_start_, Duration{}) : Duration{};
+  Duration setup{};
+  if (setup_start_.stamped()) {
+    setup = std::max((sent.stamped() ? sent : at) - setup_start_, Duration{});
+  }
   facts.Set(Fact::kIcmpSetup, setup.seconds());
   facts.Set(Fact::kIcmpRtt, passed ? trips.mean.seconds() : 0);
   if (times_.resolve_started()) SetStage(result, Stage::kResolve, times_.resolve());
