@@ -110,17 +110,18 @@ def read(data):
 
 
 class Capture:
-    """tcpdump on a device of a namespace, from now on. `words`: a filter."""
+    """tcpdump on a device of a namespace, from now on. `words`: a filter. With `at_once` packets()
+    has them at once, and each wakes tcpdump, which takes some 20 us from whoever sends it."""
 
-    def __init__(self, box, namespace, device, words="", name="tcpdump"):
+    def __init__(self, box, namespace, device, words="", name="tcpdump", at_once=True):
         tcpdump = harness.need("tcpdump")
         self.file = box.folder / f"{name}.pcap"
         # Its ring has places of the size of `-s`: many small ones rather than a few large ones.
         with namespace.entered():
             self.program = box.start(
-                name, [tcpdump, "-i", device, "-w", self.file, "-n", "-s", 2048, "-B", 32768, "-U",
-                       "--immediate-mode", "--time-stamp-precision=nano", "-Z", "root",
-                       *words.split()])
+                name, [tcpdump, "-i", device, "-w", self.file, "-n", "-s", 2048, "-B", 32768,
+                       *(["-U", "--immediate-mode"] if at_once else []),
+                       "--time-stamp-precision=nano", "-Z", "root", *words.split()])
         self.program.until_ready(lambda: "listening on" in self.program.text())
 
     def packets(self):
