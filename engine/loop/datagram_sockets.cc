@@ -293,7 +293,7 @@ bool DatagramSockets::ReceiveErrors(SocketId id) {
   if (count <= 0) return false;
   const ClockReading now = ReadClocks();
   for (int k = 0; k < count; ++k) TellError(id, arena_->At(static_cast<size_t>(k), now), now.mono);
-  return true;
+  return static_cast<size_t>(count) == kBatch;
 }
 
 void DatagramSockets::TellError(SocketId id, const ArrivedMessage& arrived, Instant now) {

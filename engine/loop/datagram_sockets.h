@@ -111,7 +111,7 @@ class DatagramSockets final : private Poller::Handler {
   void ReportSent(Socket& socket, size_t count, bool stamped, Instant began, Instant ended);
   void OnReady(int fd, uint32_t events, Instant at) override;
   void Receive(SocketId id);
-  bool ReceiveErrors(SocketId id);
+  bool ReceiveErrors(SocketId id);  // false: there were no more
   void Tell(SocketId id, const ArrivedMessage& arrived, Instant now);
   void TellError(SocketId id, const ArrivedMessage& arrived, Instant now);
   void NoteDrops(Socket& socket, uint64_t drops);
