@@ -4,6 +4,7 @@ find_package(Threads REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(absl REQUIRED)
+find_library(CRYPT_LIBRARY crypt REQUIRED)  # libxcrypt: bcrypt
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(libuv REQUIRED IMPORTED_TARGET libuv)
 pkg_check_modules(cares REQUIRED IMPORTED_TARGET libcares)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <span>
 #include <utility>
 
 #include "exporter/http_encoding.h"
@@ -31,10 +32,10 @@ bool MaySend(const HttpHeader& header) {
                       [&](std::string_view own) { return EqualsIgnoringCase(own, header.name); });
 }
 
-bool HasHeader(const HttpResponse& response, std::string_view name) {
-  return std::any_of(
-      response.headers.begin(), response.headers.end(),
-      [&](const HttpHeader& header) { return EqualsIgnoringCase(header.name, name); });
+bool HasHeader(std::span<const HttpHeader> headers, std::string_view name) {
+  return std::any_of(headers.begin(), headers.end(), [&](const HttpHeader& header) {
+    return EqualsIgnoringCase(header.name, name);
+  });
 }
 
 bool ChangesSomething(std::string_view method) {
@@ -166,22 +167,62 @@ void HttpConnection::Advance() {
 void HttpConnection::OnHead() {
   request_time_ = service_.Now();
   match_ = {};
-  const HttpRequest& request = parser_.request();
   const bool close = parser_.has_body();  // it is not worth reading
+  if (!RefusesHead(close)) LogIn(close);
+}
+
+bool HttpConnection::RefusesHead(bool close) {
+  if (auto refusal = service_.gate.Refuses(request_time_)) {
+    Refuse(*std::move(refusal), close);
+    return true;
+  }
+  const HttpRequest& request = parser_.request();
   if (const Authority& host = parser_.host(); !host.host.empty() && !service_.hosts.Allows(host)) {
     Refuse(HttpResponse::Text(421, "this server does not answer to the name '" + host.host +
                                        "': allow it with " + service_.options.allowed_hosts_flag +
                                        "\n"),
            close);
-    return;
+    return true;
   }
   if (ChangesSomething(request.method) && request.FindHeader("Origin") &&
       !service_.hosts.AllowsOrigin(request.HeaderList("Origin"), parser_.host())) {
     Refuse(HttpResponse::Text(403, "request from another site: allow its host with " +
                                        service_.options.allowed_hosts_flag + "\n"),
            close);
-    return;
+    return true;
   }
+  return false;
+}
+
+// Checking a password takes a worker tens of milliseconds; what comes meanwhile waits in input_.
+void HttpConnection::LogIn(bool close) {
+  using Answer = PasswordChecker::Answer;
+  const auto later = [this, close](Answer answer) {
+    login_.reset();
+    TakeLogin(answer, close);
+    Advance();
+    if (input_ended_ && AwaitsInput()) transport_.Close();  // the rest of that request never comes
+    UpdateReading();
+  };
+  const Answer answer =
+      service_.gate.LogIn(parser_.request().Header("Authorization"), peer_, later, &login_);
+  if (answer == Answer::kLater) {
+    SetState(State::kLogin);
+  } else {
+    TakeLogin(answer, close);
+  }
+}
+
+void HttpConnection::TakeLogin(PasswordChecker::Answer answer, bool close) {
+  if (answer == PasswordChecker::Answer::kGood) {
+    FindRoute(close);
+  } else {
+    Refuse(WebGate::Refusal(answer), close);
+  }
+}
+
+void HttpConnection::FindRoute(bool close) {
+  const HttpRequest& request = parser_.request();
   match_ = service_.router.Find(request.method, request.raw_path);
   if (match_.status != 200) {
     HttpResponse response = HttpResponse::Text(
@@ -242,7 +283,7 @@ void HttpConnection::Respond(HttpResponse response) {
   const bool whole = response.source == nullptr;
   const size_t whole_size = response.body.size();
   compressible_ = response.compressible && (!whole || whole_size > kMinCompressed) &&
-                  !HasHeader(response, "Content-Encoding");
+                  !HasHeader(response.headers, "Content-Encoding");
   if (compressible_ && service_.gzips < service_.options.max_gzip &&
       PrefersGzip(request.HeaderList("Accept-Encoding"))) {
     gzip_ = std::make_unique<GzipEncoder>();
@@ -310,8 +351,12 @@ std::string HttpConnection::HeadText(const HttpResponse& response, std::string_v
   if (gzip_ != nullptr) add("Content-Encoding", "gzip");
   if (compressible_) add("Vary", "Accept-Encoding");
   add("X-Content-Type-Options", "nosniff");
-  for (const HttpHeader& header : response.headers) {
+  const std::span<const HttpHeader> everywhere = service_.gate.headers();
+  for (const HttpHeader& header : everywhere) {
     if (MaySend(header)) add(header.name, header.value);
+  }
+  for (const HttpHeader& header : response.headers) {
+    if (MaySend(header) && !HasHeader(everywhere, header.name)) add(header.name, header.value);
   }
   if (!keep_alive_) {
     add("Connection", "close");
@@ -457,6 +502,8 @@ void HttpConnection::OnEnd() {
       exchange->TellDisconnect();
       break;
     }
+    case State::kLogin:  // an answer is tried all the same
+      break;
     case State::kSending:
       if (later_) transport_.Close();  // nobody is left to wait for what may come
       break;
@@ -468,6 +515,7 @@ void HttpConnection::OnEnd() {
 
 void HttpConnection::OnClosed() {
   if (std::exchange(state_, State::kClosed) == State::kClosed) return;
+  login_.reset();
   if (const std::shared_ptr<Exchange> exchange = std::move(exchange_)) {
     const HttpRequest& request = exchange->request();
     service_.metrics.CountRequest(request.method, request.route,
@@ -528,6 +576,7 @@ void HttpConnection::CheckTimeouts(Instant now) {
     case State::kLinger:
       if (spent > options.linger_timeout) transport_.Close();
       break;
+    case State::kLogin:     // few wait for a password, so it does not take long
     case State::kHandling:  // handlers have time limits of their own
     case State::kSending:
     case State::kClosed:

@@ -19,6 +19,7 @@
 #include "exporter/http_request_parser.h"
 #include "exporter/http_transport.h"
 #include "exporter/routes.h"
+#include "exporter/web_gate.h"
 
 namespace sonde {
 
@@ -28,6 +29,7 @@ struct HttpService {
   const Router& router;
   const HostRule& hosts;
   HttpMetrics& metrics;
+  WebGate& gate;
   bool draining = false;
   size_t body_bytes = 0;  // of all requests being read or handled
   size_t gzips = 0;       // encoders in use
@@ -61,6 +63,7 @@ class HttpConnection final : public HttpTransportEvents {
   enum class State : uint8_t {
     kIdle,      // nothing of the next request has come
     kHead,      // part of a head
+    kLogin,     // a head came, its password is being checked
     kBody,      // a head was accepted, its body is on the way
     kHandling,  // a handler holds the request
     kSending,   // an answer is on the way
@@ -75,6 +78,10 @@ class HttpConnection final : public HttpTransportEvents {
   void Advance();
   void UpdateReading();
   void OnHead();
+  bool RefusesHead(bool close);
+  void LogIn(bool close);
+  void TakeLogin(PasswordChecker::Answer answer, bool close);
+  void FindRoute(bool close);
   void Dispatch();
   void BeginExchange();
   void Refuse(HttpResponse response, bool close);
@@ -104,8 +111,9 @@ class HttpConnection final : public HttpTransportEvents {
   bool reading_ = true;
   bool input_ended_ = false;
   size_t requests_ = 0;
-  size_t held_body_ = 0;  // this connection's share of body_bytes
-  size_t lingered_ = 0;   // bytes thrown away while lingering
+  size_t held_body_ = 0;           // this connection's share of body_bytes
+  size_t lingered_ = 0;            // bytes thrown away while lingering
+  PasswordChecker::Ticket login_;  // while in kLogin
 
   // The request being answered.
   std::shared_ptr<Exchange> exchange_;

@@ -18,6 +18,8 @@ constexpr std::array<std::string_view, 7> kMethods = {"GET",   "HEAD",   "POST",
 constexpr const char* kCutReasons[] = {"head_timeout", "body_timeout", "slow_reader", "broken_body",
                                        "grace"};
 constexpr const char* kRejections[] = {"connections", "client_connections", "accept"};
+constexpr const char* kTlsFailures[] = {"timeout",     "closed", "plain_http", "version",
+                                        "certificate", "alert",  "protocol"};
 
 std::string MethodLabel(std::string_view method) {
   const bool known = std::find(kMethods.begin(), kMethods.end(), method) != kMethods.end();
@@ -49,6 +51,11 @@ HttpMetrics::HttpMetrics(prometheus::Registry* registry) {
                .Name("sonde_http_connections_cut_total")
                .Help("Connections cut before a request or its answer was complete, by reason.")
                .Register(*registry);
+  tls_failures_ = &prometheus::BuildCounter()
+                       .Name("sonde_http_tls_handshake_failures_total")
+                       .Help("TLS handshakes of this server's clients that failed, by reason.")
+                       .Register(*registry);
+  for (const char* reason : kTlsFailures) tls_failures_->Add({{"reason", reason}});
   for (const char* reason : kRejections) rejections_->Add({{"reason", reason}});
   for (const char* reason : kCutReasons) cuts_->Add({{"reason", reason}});
 }
@@ -86,6 +93,11 @@ void HttpMetrics::CountCut(HttpCut reason) {
 void HttpMetrics::CountRejection(HttpRejection reason) {
   if (rejections_ == nullptr) return;
   rejections_->Add({{"reason", kRejections[static_cast<size_t>(reason)]}}).Increment();
+}
+
+void HttpMetrics::CountTlsFailure(TlsFailure reason) {
+  if (tls_failures_ == nullptr) return;
+  tls_failures_->Add({{"reason", kTlsFailures[static_cast<size_t>(reason)]}}).Increment();
 }
 
 }  // namespace sonde

@@ -15,6 +15,8 @@
 #include "exporter/http_listener.h"
 #include "exporter/http_metrics.h"
 #include "exporter/http_socket.h"
+#include "exporter/http_tls.h"
+#include "exporter/web_gate.h"
 
 namespace sonde {
 namespace {
@@ -48,10 +50,14 @@ class HttpServer::Impl {
         router_(std::move(router)),
         hosts_({}),
         metrics_(options_.registry),
-        service_{options_, router_, hosts_, metrics_} {
+        gate_([this](absl::AnyInvocable<void()> work, absl::AnyInvocable<void()> done) {
+          return loop_.RunInWorker(std::move(work), std::move(done));
+        }),
+        service_{options_, router_, hosts_, metrics_, gate_} {
     if (!options_.now) options_.now = ExporterLoop::MonotonicNow;
   }
 
+  void SetWeb(std::shared_ptr<const WebConfig> config);
   absl::Status Start(ListenSockets sockets);
   void Stop(Duration grace, absl::AnyInvocable<void()> done);
   void CheckTimeouts();
@@ -59,7 +65,8 @@ class HttpServer::Impl {
   size_t connections() const { return sessions_.size(); }
 
  private:
-  // A socket and the connection over it; forgotten when the socket has closed.
+  // A socket, TLS where it is spoken, and the connection over it; forgotten when the socket has
+  // closed.
   struct Session final : HttpTransportEvents {
     Session(Impl& server, uv_loop_s* loop) : server_(server), socket(loop) {}
     void OnBytes(std::string_view bytes) override { connection->OnBytes(bytes); }
@@ -72,6 +79,7 @@ class HttpServer::Impl {
 
     Impl& server_;
     HttpSocket socket;
+    std::optional<TlsTransport> tls;
     std::unique_ptr<HttpConnection> connection;
     ClientKey client{};
   };
@@ -87,7 +95,9 @@ class HttpServer::Impl {
   Router router_;
   HostRule hosts_;
   HttpMetrics metrics_;
+  WebGate gate_;
   HttpService service_;
+  std::shared_ptr<ssl_ctx_st> tls_;  // of new connections; null: plain HTTP
   std::vector<std::unique_ptr<HttpListener>> listeners_;
   std::vector<Address> bound_;
   std::unordered_map<Session*, std::unique_ptr<Session>> sessions_;
@@ -98,6 +108,12 @@ class HttpServer::Impl {
   absl::AnyInvocable<void()> stopped_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
+
+void HttpServer::Impl::SetWeb(std::shared_ptr<const WebConfig> config) {
+  const bool may_change = listeners_.empty() || tls_ != nullptr;
+  if (config != nullptr && config->tls != nullptr && may_change) tls_ = config->tls;
+  gate_.Set(std::move(config));
+}
 
 absl::Status HttpServer::Impl::Start(ListenSockets sockets) {
   for (BoundSocket& socket : sockets.sockets()) {
@@ -156,15 +172,20 @@ void HttpServer::Impl::OnConnection(uv_stream_s* listener, int status) {
   if (const auto reason = Refuses(session->client)) {
     metrics_.CountRejection(*reason);
     LogRefusal(*peer);
-    session->socket.TryWrite(kBusy);
+    if (tls_ == nullptr) session->socket.TryWrite(kBusy);
     return;  // the socket closes itself
   }
-  session->connection = std::make_unique<HttpConnection>(service_, session->socket, *peer);
+  HttpTransport* transport = &session->socket;
+  if (tls_ != nullptr) {
+    transport = &session->tls.emplace(tls_.get(), session->socket, metrics_);
+    session->tls->Start(session.get());
+  }
+  session->connection = std::make_unique<HttpConnection>(service_, *transport, *peer);
   ++clients_[session->client];
   Session* key = session.get();
   sessions_.emplace(key, std::move(session));
   metrics_.SetConnections(sessions_.size());
-  key->socket.Start(key);
+  key->socket.Start(key->tls ? static_cast<HttpTransportEvents*>(&*key->tls) : key);
 }
 
 void HttpServer::Impl::Forget(Session& session) {
@@ -211,6 +232,9 @@ HttpServer::HttpServer(ExporterLoop& loop, Router router, HttpServerOptions opti
     : impl_(std::make_unique<Impl>(loop, std::move(router), std::move(options))) {}
 HttpServer::~HttpServer() = default;
 
+void HttpServer::SetWeb(std::shared_ptr<const WebConfig> config) {
+  impl_->SetWeb(std::move(config));
+}
 absl::Status HttpServer::Start(ListenSockets sockets) { return impl_->Start(std::move(sockets)); }
 absl::Status HttpServer::Start(const std::vector<std::string>& listen_addresses) {
   auto sockets = ListenSockets::Bind(listen_addresses);

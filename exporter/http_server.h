@@ -19,6 +19,7 @@
 #include "exporter/http_options.h"
 #include "exporter/loop.h"
 #include "exporter/routes.h"
+#include "exporter/web_config.h"
 
 namespace sonde {
 
@@ -30,6 +31,12 @@ class HttpServer {
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
+
+  // What --web.config.file says; plain HTTP for everybody until the first call. Null: it cannot be
+  // read, and every request is answered 500. In force for the next request, TLS for the next
+  // connection. Whether TLS is spoken at all is decided before Start: later calls change its
+  // settings, never that.
+  void SetWeb(std::shared_ptr<const WebConfig> config);
 
   // Listens. All or none: an error names the address ("listen on 127.0.0.1:9815: address already in
   // use").

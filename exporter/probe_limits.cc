@@ -4,30 +4,18 @@
 #include <cstring>
 
 namespace sonde {
+namespace {
+
+// A second's worth at once, at least one.
+double MostOf(double rate) { return std::max(1.0, rate); }
+
+}  // namespace
 
 std::string_view ProbeLimitName(ProbeLimit limit) {
   constexpr std::string_view kNames[] = {"--probe.max-in-flight", "--probe.rate",
                                          "--probe.max-in-flight-per-client",
                                          "--probe.rate-per-client"};
   return kNames[static_cast<size_t>(limit)];
-}
-
-double TokenBucket::Left(double rate, Instant now) const {
-  const double most = std::max(1.0, rate);
-  if (!filled_.stamped()) return most;
-  return std::min(most, tokens_ + (now - filled_).seconds() * rate);
-}
-
-bool TokenBucket::Take(double rate, Instant now) {
-  const double left = Left(rate, now);
-  if (left < 1) return false;
-  tokens_ = left - 1;
-  filled_ = now;
-  return true;
-}
-
-bool TokenBucket::Full(double rate, Instant now) const {
-  return Left(rate, now) >= std::max(1.0, rate);
 }
 
 ProbeLimits::Client ProbeLimits::ClientOf(const Address& address) {
@@ -43,9 +31,10 @@ ProbeLimits::Use& ProbeLimits::UseOf(Client* client, Instant now) {
   // What all others share comes on top.
   const auto full = [this] { return clients_.size() >= kClients + clients_.count(Client{}); };
   if (full()) {
+    const double rate = settings_.rate_per_client;
     for (auto it = clients_.begin(); it != clients_.end();) {
       const Use& use = it->second;
-      const bool idle = use.in_flight == 0 && use.bucket.Full(settings_.rate_per_client, now);
+      const bool idle = use.in_flight == 0 && use.bucket.Full(rate, MostOf(rate), now);
       it = idle ? clients_.erase(it) : std::next(it);
     }
   }
@@ -62,10 +51,11 @@ std::optional<ProbeLimit> ProbeLimits::Begin(Client* client, Instant now) {
     return ProbeLimit::kClientInFlight;
   }
   if (use != nullptr && settings_.rate_per_client > 0 &&
-      !use->bucket.Take(settings_.rate_per_client, now)) {
+      !use->bucket.Take(settings_.rate_per_client, MostOf(settings_.rate_per_client), now)) {
     return ProbeLimit::kClientRate;
   }
-  if (settings_.rate > 0 && !bucket_.Take(settings_.rate, now)) return ProbeLimit::kRate;
+  if (settings_.rate > 0 && !bucket_.Take(settings_.rate, MostOf(settings_.rate), now))
+    return ProbeLimit::kRate;
   ++in_flight_;
   if (use != nullptr) ++use->in_flight;
   return std::nullopt;

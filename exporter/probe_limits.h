@@ -10,6 +10,7 @@
 
 #include "engine/contract/address.h"
 #include "engine/contract/instant.h"
+#include "exporter/token_bucket.h"
 
 namespace sonde {
 
@@ -24,18 +25,6 @@ struct ProbeLimitSettings {  // 0: unlimited
 enum class ProbeLimit : uint8_t { kInFlight, kRate, kClientInFlight, kClientRate };
 inline bool IsClients(ProbeLimit limit) { return limit >= ProbeLimit::kClientInFlight; }
 std::string_view ProbeLimitName(ProbeLimit limit);  // the flag that sets it
-
-// Tokens that come back at `rate` a second, up to a second's worth, at least one.
-class TokenBucket {
- public:
-  bool Take(double rate, Instant now);
-  bool Full(double rate, Instant now) const;  // as good as new
-
- private:
-  double Left(double rate, Instant now) const;
-  double tokens_ = 0;
-  Instant filled_;  // unset: full
-};
 
 class ProbeLimits {
  public:

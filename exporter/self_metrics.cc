@@ -179,6 +179,13 @@ void SelfMetrics::Write(Exposition& out) const {
     out.Begin(kTargets);
     out.Sample(kTargets.name, {}, uint64_t{*targets_successful_});
   }
+  if (web_successful_) {
+    constexpr MetricFamilyHead kWeb = {"sonde_web_config_last_reload_successful",
+                                       MetricType::kGauge,
+                                       "1 when --web.config.file was last read well"};
+    out.Begin(kWeb);
+    out.Sample(kWeb.name, {}, uint64_t{*web_successful_});
+  }
   const std::vector<Family> families = registry_.Collect();
   WriteRegistryFamilies(out, families);
 }

@@ -40,6 +40,9 @@ class SelfMetrics {
   // After every reading of --targets.file.
   void SetTargets(bool successful) { targets_successful_ = successful; }
 
+  // After every reading of --web.config.file.
+  void SetWebConfig(bool successful) { web_successful_ = successful; }
+
   // sonde_build_info, sonde_config_*, the same under blackbox_exporter's names, then the registry's
   // families.
   void Write(Exposition& out) const;
@@ -51,6 +54,7 @@ class SelfMetrics {
   prometheus::Registry registry_;
   std::optional<bool> reload_successful_;
   std::optional<bool> targets_successful_;
+  std::optional<bool> web_successful_;
   WallTime reload_success_{};  // 0: never yet
 };
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/contract/base64.h"
 #include "engine/contract/scalar_text.h"
-#include "store/base64.h"
 #include "store/text_places.h"
 
 namespace sonde {

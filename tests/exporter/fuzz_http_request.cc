@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "exporter/basic_auth.h"
 #include "exporter/http_request_parser.h"
 
 namespace {
@@ -45,6 +46,11 @@ void CheckPromises(const HttpRequest& request) {
   }
   Require(!(request.FindHeader("Content-Length") && request.FindHeader("Transfer-Encoding")));
   (void)request.QueryParam("target");
+  const auto header = request.Header("Authorization");
+  if (const auto credentials = sonde::ParseBasicAuth(header)) {
+    Require(credentials->user.find(':') == std::string::npos);
+    Require(credentials->user.size() + credentials->password.size() < header.size());
+  }
 }
 
 // Feeds in pieces of `step` bytes.

@@ -62,6 +62,15 @@ TEST(SelfMetrics, TargetsAreSaidOnceTheyWereRead) {
   EXPECT_THAT(Page(self), HasSubstr("sonde_targets_last_reload_successful 0\n"));
 }
 
+TEST(SelfMetrics, TheWebConfigurationIsSaidWhereThereIsOne) {
+  SelfMetrics self({});
+  EXPECT_THAT(Page(self), Not(HasSubstr("sonde_web_config")));
+  self.SetWebConfig(true);
+  EXPECT_THAT(Page(self), HasSubstr("sonde_web_config_last_reload_successful 1\n"));
+  self.SetWebConfig(false);
+  EXPECT_THAT(Page(self), HasSubstr("sonde_web_config_last_reload_successful 0\n"));
+}
+
 TEST(SelfMetrics, TheRegistryIsReadAtEveryScrape) {
   SelfMetrics self({});
   auto& counter = prometheus::BuildCounter()

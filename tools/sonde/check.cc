@@ -2,12 +2,32 @@
 
 #include <cstdio>
 
+#include "engine/loop/file_watcher.h"
 #include "tools/sonde/configuration.h"
+#include "tools/sonde/web_file.h"
 
 namespace sonde {
 
-int Check(const std::vector<std::string>& files) {
-  int exit_code = 0;
+namespace {
+
+bool CheckWeb(const std::string& path) {
+  FileWatcher files({.largest = kWebFileLimit});
+  const auto loaded = LoadWebFile(path, files);
+  if (!loaded.ok()) {
+    PrintLines(stderr, std::string(loaded.status().message()));
+    return false;
+  }
+  const WebConfig& config = *loaded->config;
+  std::fprintf(stderr, "%s", loaded->warnings.c_str());
+  std::printf("%s: good, %s, %s\n", path.c_str(), config.tls != nullptr ? "TLS" : "no TLS",
+              config.users.empty() ? "no passwords" : "passwords");
+  return true;
+}
+
+}  // namespace
+
+int Check(const std::vector<std::string>& files, const std::string& web_file) {
+  int exit_code = web_file.empty() || CheckWeb(web_file) ? 0 : 1;
   for (const std::string& path : files) {
     const auto loaded = LoadFile(path, {});
     if (!loaded.ok()) {

@@ -123,4 +123,13 @@ absl::StatusOr<std::unique_ptr<Logger>> MakeLogger(std::string_view level,
                                     std::string(level) + "'");
 }
 
+void LogLines(Logger& log, LogLevel level, std::string_view message, std::string_view lines) {
+  while (!lines.empty()) {
+    const size_t end = lines.find('\n');
+    log.Log(level, message, {{"at", lines.substr(0, end)}});
+    if (end == std::string_view::npos) return;
+    lines.remove_prefix(end + 1);
+  }
+}
+
 }  // namespace sonde

@@ -18,6 +18,9 @@ absl::StatusOr<std::unique_ptr<Logger>> MakeLogger(std::string_view level, std::
 
 std::optional<LogLevel> FindLogLevel(std::string_view word);
 
+// One log line per line of text, under the field `at`.
+void LogLines(Logger& log, LogLevel level, std::string_view message, std::string_view lines);
+
 // One line's text after its time. For tests.
 std::string LogfmtFields(LogLevel level, std::string_view message,
                          std::initializer_list<LogField> fields);

@@ -65,11 +65,14 @@ int main(int argc, char** argv) {
   ProbeOptions probe;
   PlanOptions plan;
   std::vector<std::string> files;
+  std::string web_file;
   AddServeFlags(app.add_subcommand("serve", "probe the tasks of a file and serve metrics"), &serve);
   AddProbe(app, &probe);
   AddPlan(app, &plan);
   CLI::App* check = app.add_subcommand("check", "say everything wrong with configuration files");
-  check->add_option("files", files, "configuration files; - reads standard input")->required();
+  CLI::Option* checked =
+      check->add_option("files", files, "configuration files; - reads standard input");
+  CLI::Option* web = check->add_option("--web.config.file", web_file, "a web configuration file");
   app.add_subcommand("version", "print the version");
 
   // CLI11 takes them from the back.
@@ -102,6 +105,12 @@ int main(int argc, char** argv) {
   }
   if (app.got_subcommand("probe")) return sonde::Probe(probe);
   if (app.got_subcommand("plan")) return sonde::Plan(plan);
-  if (app.got_subcommand("check")) return sonde::Check(files);
+  if (app.got_subcommand("check")) {
+    if (checked->empty() && web->empty()) {
+      std::fprintf(stderr, "sonde: error: files is required, try --help\n");
+      return 1;
+    }
+    return sonde::Check(files, web_file);
+  }
   return sonde::Serve(serve);
 }

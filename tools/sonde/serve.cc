@@ -27,6 +27,7 @@
 #include "tools/sonde/run_log.h"
 #include "tools/sonde/version.h"
 #include "tools/sonde/web_address.h"
+#include "tools/sonde/web_file.h"
 
 namespace sonde {
 namespace {
@@ -38,7 +39,7 @@ WallTime Now() {
 }
 
 int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "sonde: %s\n", std::string(status.message()).c_str());
+  PrintLines(stderr, "sonde: " + std::string(status.message()));
   return 1;
 }
 
@@ -61,26 +62,17 @@ void SetBodyMemory(const EngineSettings& settings) {
                                  static_cast<uint64_t>(settings.body_memory));
 }
 
-// One log line per line of text.
-void LogLines(Logger& log, LogLevel level, std::string_view message, std::string_view lines) {
-  while (!lines.empty()) {
-    const size_t end = lines.find('\n');
-    log.Log(level, message, {{"at", lines.substr(0, end)}});
-    if (end == std::string_view::npos) return;
-    lines.remove_prefix(end + 1);
-  }
-}
-
 // Everything that lives as long as the process serves. Members die in reverse order: the server
 // first, then the engine (its threads tell the sinks until they are joined), the loop last.
 class Service {
  public:
   Service(const ServeOptions& options, WebAddress address, std::unique_ptr<Logger> log,
-          std::unique_ptr<Logger> probe_log)
+          std::unique_ptr<Logger> probe_log, WebFile& web)
       : options_(options),
         address_(std::move(address)),
         log_(std::move(log)),
         probe_log_(std::move(probe_log)),
+        web_(web),
         targets_watch_({.largest = kConfigFileLimit}),
         run_log_(*log_, inbox_),
         self_(ThisBuild()) {}
@@ -107,6 +99,7 @@ class Service {
   const WebAddress address_;
   std::unique_ptr<Logger> log_;
   std::unique_ptr<Logger> probe_log_;
+  WebFile& web_;  // outlives this
   // What a reading on a worker uses outlives the loop, which waits for it.
   FileWatcher files_;
   LoadedFile current_;     // in force
@@ -192,7 +185,9 @@ absl::Status Service::StartServer(ListenSockets sockets) {
   server.log = log_.get();
   server.registry = &self_.registry();
   server_ = std::make_unique<HttpServer>(*loop_, std::move(router), std::move(server));
-  return server_->Start(std::move(sockets));
+  if (web_.config() != nullptr) server_->SetWeb(web_.config());
+  if (absl::Status status = server_->Start(std::move(sockets)); !status.ok()) return status;
+  return web_.Start(*loop_, *server_, [this](bool good) { self_.SetWebConfig(good); });
 }
 
 // A reload is asked for by a signal, a request, a file of targets that changed, or the clock.
@@ -346,6 +341,7 @@ void Service::Stop() {
   log_->Log(LogLevel::kInfo, "stopping");
   ticker_.reset();
   auto_reload_.reset();
+  web_.Stop();
   probes_->CancelAll();
   server_->Stop(Seconds(2), [this] { loop_->Stop(); });
 }
@@ -430,21 +426,21 @@ int Serve(ServeOptions options) {
   auto log = MakeLogger(options.log_level, options.log_format);
   if (!log.ok()) return Fail(log.status());
   auto reading = FirstReading(options);
-  if (!reading.ok()) {
-    PrintLines(stderr, "sonde: " + std::string(reading.status().message()));
-    return 1;
-  }
+  if (!reading.ok()) return Fail(reading.status());
   if (options.config_check) return SayGood(options, *reading);
 
   if (absl::Status status = PrepareProbes(**log, &options); !status.ok()) return Fail(status);
-  auto address =
-      WebAddress::Of(options.external_url, options.route_prefix, options.listen_addresses);
+  WebFile web(options.web_config_file, **log);
+  if (absl::Status status = web.Load(); !status.ok()) return Fail(status);
+  const bool tls = web.config() != nullptr && web.config()->tls != nullptr;
+  auto address = WebAddress::Of(options.external_url, options.route_prefix,
+                                options.listen_addresses, tls ? "https" : "http");
   if (!address.ok()) return Fail(address.status());
   auto probe_log = MakeLogger(options.log_prober, options.log_format);
   if (!probe_log.ok()) return Fail(probe_log.status());
   (*log)->Log(LogLevel::kInfo, "starting",
               {{"version", ThisBuild().version}, {"capabilities", *kept}});
-  Service service(options, *std::move(address), *std::move(log), *std::move(probe_log));
+  Service service(options, *std::move(address), *std::move(log), *std::move(probe_log), web);
   const absl::Status started = service.Start(*std::move(reading), *std::move(sockets));
   if (!started.ok()) return Fail(started);
   service.Run();

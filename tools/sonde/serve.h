@@ -21,6 +21,7 @@ struct ServeOptions {
   std::string external_url;
   std::string route_prefix;
   bool systemd_socket = false;
+  std::string web_config_file;  // "": plain HTTP for everybody
   size_t max_connections = 4096;
   size_t max_connections_per_client = 2048;
 

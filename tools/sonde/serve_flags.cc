@@ -51,6 +51,8 @@ void AddWeb(CLI::App* serve, ServeOptions* options) {
   Flag(serve, "--web.listen-address", options->listen_addresses, "HOST:PORT; may be repeated");
   Switch(serve, "--web.systemd-socket", options->systemd_socket,
          "listen on the sockets systemd passes; needs --web.external-url");
+  Flag(serve, "--web.config.file", options->web_config_file,
+       "TLS, passwords, headers and a limit on requests of every address");
   Flag(serve, "--web.external-url", options->external_url,
        "the URL people reach this process under; its path is the route prefix");
   Flag(serve, "--web.route-prefix", options->route_prefix,

@@ -21,13 +21,14 @@ bool IsQuote(char c) { return c == '"' || c == '\''; }
 
 absl::StatusOr<WebAddress> WebAddress::Of(std::string_view external_url,
                                           std::string_view route_prefix,
-                                          const std::vector<std::string>& listen_addresses) {
+                                          const std::vector<std::string>& listen_addresses,
+                                          std::string_view scheme) {
   WebAddress address;
   std::string url(external_url);
   if (url.empty()) {
     const std::string listen = listen_addresses.empty() ? "" : listen_addresses.front();
-    url =
-        "http://" + MachineName() + listen.substr(std::min(listen.rfind(':'), listen.size())) + "/";
+    url = std::string(scheme) + "://" + MachineName() +
+          listen.substr(std::min(listen.rfind(':'), listen.size())) + "/";
   }
   const auto bad = [&](const char* why) {
     return absl::InvalidArgumentError("--web.external-url '" + url + "': " + why);
@@ -39,15 +40,15 @@ absl::StatusOr<WebAddress> WebAddress::Of(std::string_view external_url,
   if (!clean) return bad("holds a blank or a control character");
 
   while (url.ends_with('/')) url.pop_back();
-  const size_t scheme = url.find("://");
-  const size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+  const size_t colon = url.find("://");
+  const size_t begin = colon == std::string::npos ? 0 : colon + 3;
   const size_t slash = std::min(url.find('/', begin), url.size());
   Authority authority;
-  if (scheme != std::string::npos) {
+  if (colon != std::string::npos) {
     if (!Authority::Parse(url.substr(begin, slash - begin), authority)) return bad("has no host");
     if (!external_url.empty()) address.host = authority.host;
   }
-  const std::string path = scheme == std::string::npos ? url : url.substr(slash);
+  const std::string path = colon == std::string::npos ? url : url.substr(slash);
   address.url = url;
   address.prefix = RoutePrefix(route_prefix.empty() ? std::string_view(path) : route_prefix);
   return address;

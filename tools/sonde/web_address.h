@@ -18,7 +18,8 @@ struct WebAddress {
   // `route_prefix` "" means the URL's path. A URL that begins or ends with a quote is an error, and
   // so is one that holds blanks or controls.
   static absl::StatusOr<WebAddress> Of(std::string_view external_url, std::string_view route_prefix,
-                                       const std::vector<std::string>& listen_addresses);
+                                       const std::vector<std::string>& listen_addresses,
+                                       std::string_view scheme = "http");
 };
 
 }  // namespace sonde

@@ -1,4 +1,4 @@
-// Base64 (RFC 4648 section 4) as YAML's !!binary writes it.
+// Base64 (RFC 4648 section 4), as YAML's !!binary and HTTP's basic authentication write it.
 #pragma once
 
 #include <optional>
