@@ -214,7 +214,7 @@ class WebConfigTest(harness.TestCase):
                 server.web.write_text(good)
                 harness.until("the door opens", lambda: status("-u", "ann:right") == 200)
                 self.assertEqual(status("-u", "ann:changed"), 401)
-            self.assertIn("nonsense: unknown key", servers[0].text())
+            self.assertIn("unknown key 'nonsense'", servers[0].text())
 
     def test_without_tls_a_bad_file_is_500_in_both(self):
         with self.both(USERS) as servers:
@@ -289,7 +289,7 @@ class WebConfigTest(harness.TestCase):
                 server = Server(self.box, kind, text, name=f"bad{number}.{kind}", ready=False)
                 self.assertEqual(server.wait(), 1, server.text())
         self.assertRegex(self.box.folder.joinpath("bad0.ours.log").read_text(),
-                         r"bad0\.ours\.web\.yml:1:1: nonsense: unknown key")
+                         r"bad0\.ours\.web\.yml:1:1: unknown key 'nonsense'")
         missing = harness.sonde("--web.config.file=/no/such/file", "--web.listen-address=127.0.0.1:0",
                                 f"--config.file={self.box.write('m.yml', MODULES)}")
         self.assertEqual(missing.code, 1, missing)
