@@ -279,7 +279,7 @@ TEST_F(HttpTlsTest, PlainHttpIsToldSo) {
 }
 
 TEST_F(HttpTlsTest, GarbageIsNoHandshake) {
-  for (const std::string bytes :
+  for (const std::string& bytes :
        {std::string("SSH-2.0-OpenSSH_9.2\r\n"), std::string(300, '\0'), std::string(300, '\xff'),
         std::string("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", 10),
         std::string("\x15\x03\x01\x00\x02\x02\x28", 7)}) {

@@ -18,7 +18,7 @@ class HttpGateTest : public HttpConnectionTest {
       "$2b$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC";
   HttpGateTest() {
     auto config = std::make_shared<WebConfig>();
-    config->users = WebUsers({{"ann", kHash}});
+    config->users = WebUsers({{"ann", std::string(kHash)}});
     config->headers = {{"X-Frame-Options", "deny"}, {"X-Content-Type-Options", "nosniff"}};
     gate_.Set(config);
   }
@@ -160,7 +160,7 @@ TEST_F(HttpGateTest, HeadersOfEveryAnswer) {
 
 TEST_F(HttpGateTest, ALimitOnRequestsComesBeforeThePassword) {
   auto config = std::make_shared<WebConfig>();
-  config->users = WebUsers({{"ann", kHash}});
+  config->users = WebUsers({{"ann", std::string(kHash)}});
   config->rate = 1;
   config->burst = 2;
   gate_.Set(config);

@@ -175,8 +175,8 @@ TEST_F(WebServerTest, ClientCertificates) {
       "client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, "
       "client_allowed_sans: [client.example]");
   EXPECT_THAT(AskOverTls(&files_.client), HasSubstr("Healthy"));
-  for (const Certificate* bad : {static_cast<const Certificate*>(nullptr), &files_.stranger,
-                                 &files_.expired, &files_.server}) {
+  const Certificate* const kBad[] = {nullptr, &files_.stranger, &files_.expired, &files_.server};
+  for (const Certificate* bad : kBad) {
     EXPECT_THAT(AskOverTls(bad), testing::Not(HasSubstr("Healthy")));
   }
   EXPECT_EQ(served_, 1);
