@@ -5,6 +5,7 @@
 
 #include "engine/contract/label_name.h"
 #include "exporter/exposition.h"
+#include "exporter/label_text.h"
 
 namespace sonde {
 namespace {
@@ -34,19 +35,13 @@ std::string RenderText(const Text& text, const Task& task) {
   return out;
 }
 
-// The same for a rendered text whose task got other labels: takes `name="value"` pairs apart.
+// The same for a rendered text whose task got other labels.
 std::string WithoutClashes(std::string_view rendered, const Task& task) {
   std::string out;
-  while (!rendered.empty()) {
-    const size_t equals = rendered.find('=');
-    size_t end = equals + 2;
-    while (rendered[end] != '"') end += rendered[end] == '\\' ? 2 : 1;
-    ++end;
-    if (!IsTaskLabel(task, rendered.substr(0, equals))) {
-      if (!out.empty()) out.push_back(',');
-      out.append(rendered.substr(0, end));
-    }
-    rendered.remove_prefix(std::min(rendered.size(), end + 1));  // the comma too
+  for (LabelReader label(rendered); label.Next();) {
+    if (IsTaskLabel(task, label.name())) continue;
+    if (!out.empty()) out.push_back(',');
+    out.append(label.written());
   }
   return out;
 }

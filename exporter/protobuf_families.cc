@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "exporter/label_text.h"
 #include "exporter/protobuf_writer.h"
 #include "exporter/text_escape.h"
 
@@ -49,30 +50,6 @@ constexpr TypeNumbers kTypes[] = {{0, metric_field::kCounter},   {1, metric_fiel
                                   {1, metric_field::kGauge},     {3, metric_field::kUntyped}};
 
 constexpr size_t kNumberBytes = 1 + sizeof(double);
-
-void AppendUnescaped(std::string* out, std::string_view value) {
-  while (!value.empty()) {
-    const size_t plain = std::min(value.find('\\'), value.size());
-    out->append(value.substr(0, plain));
-    value.remove_prefix(plain);
-    if (value.size() < 2) return;
-    out->push_back(value[1] == 'n' ? '\n' : value[1]);
-    value.remove_prefix(2);
-  }
-}
-
-// Where the closing quote of a value stands that `text` begins with; its size without one.
-size_t EndOfValue(std::string_view text, bool* escaped) {
-  *escaped = false;
-  for (size_t at = 0;; ++at) {
-    const size_t quote = std::min(text.find('"', at), text.size());
-    const size_t backslash = text.substr(0, quote).find('\\', at);
-    if (backslash == std::string_view::npos) return quote;
-    *escaped = true;
-    at = backslash + 1;  // the byte after it means itself
-    if (at >= text.size()) return text.size();
-  }
-}
 
 void AppendLabelPair(std::string* out, std::string_view name, std::string_view value) {
   const size_t bytes = 1 + ProtobufWriter::VarintBytes(name.size()) + name.size() + 1 +
@@ -144,24 +121,8 @@ uint64_t CountOf(const HistogramSample& sample) {
 }  // namespace
 
 void AppendLabelPairs(std::string* out, std::string_view labels) {
-  constexpr std::string_view kOpening = "=\"";
-  std::string unescaped;
-  for (;;) {
-    while (labels.starts_with(',')) labels.remove_prefix(1);
-    const size_t equals = labels.find(kOpening);
-    if (equals == std::string_view::npos) return;
-    const std::string_view name = labels.substr(0, equals);
-    labels.remove_prefix(equals + kOpening.size());
-    bool escaped = false;
-    const size_t end = EndOfValue(labels, &escaped);
-    std::string_view value = labels.substr(0, end);
-    if (escaped) {
-      unescaped.clear();
-      AppendUnescaped(&unescaped, value);
-      value = unescaped;
-    }
-    AppendLabelPair(out, name, value);
-    labels.remove_prefix(std::min(labels.size(), end + 1));
+  for (LabelReader label(labels); label.Next();) {
+    AppendLabelPair(out, label.name(), label.value());
   }
 }
 
