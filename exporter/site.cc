@@ -7,6 +7,7 @@
 #include "exporter/metrics_page.h"
 #include "exporter/negotiation.h"
 #include "exporter/process_metrics.h"
+#include "exporter/selector.h"
 #include "exporter/text_escape.h"
 
 namespace sonde {
@@ -124,6 +125,7 @@ absl::Status Site::AddTo(Router* router) {
     return response;
   });
   add({}, "/metrics", [this](const HttpRequest& request) { return Metrics(request); });
+  add({"GET"}, "/federate", [this](const HttpRequest& request) { return Federate(request); });
   add({"GET"}, "/version", [this](const HttpRequest& request) { return Version(request); });
   add({}, "/-/healthy", [](const HttpRequest&) { return HttpResponse::Text(200, "Healthy"); });
   add({"GET"}, "/-/ready", [this](const HttpRequest&) { return Ready(); });
@@ -189,6 +191,19 @@ HttpResponse Site::Metrics(const HttpRequest& request) {
       parts_.catalog->Snapshot(), parts_.catalog->families(), negotiated.format, parts_.now(),
       [this](Exposition& out, const StateCounts& states) { WriteProcessPart(out, states); });
   return HttpResponse::Stream(negotiated.content_type, std::move(page));
+}
+
+HttpResponse Site::Federate(const HttpRequest& request) {
+  if (parts_.ready && !parts_.ready()) return HttpResponse::Text(503, "Not ready\n");
+  const auto selectors = ParseSelectors(request.QueryParams("match[]"));
+  if (!selectors.ok()) {
+    return HttpResponse::Text(400, std::string(selectors.status().message()) + "\n");
+  }
+  Receive();
+  auto page = std::make_unique<FederatePage>(
+      parts_.catalog->Snapshot(), *selectors, external_labels_, parts_.now(),
+      [this](Exposition& out, const StateCounts& states) { WriteProcessPart(out, states); });
+  return HttpResponse::Stream(FederatePage::kContentType, std::move(page));
 }
 
 void Site::WriteProcessPart(Exposition& out, const StateCounts& states) const {

@@ -1,16 +1,18 @@
-// The process's own pages: /, /style.css, /metrics, /version, /-/healthy, /-/ready, /-/reload, and
-// /probe, /logs and /config of its ProbeEndpoint.
+// The process's own pages: /, /style.css, /metrics, /federate, /version, /-/healthy, /-/ready,
+// /-/reload, and /probe, /logs and /config of its ProbeEndpoint.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "engine/contract/engine_stats.h"
 #include "exporter/catalog.h"
+#include "exporter/federate_page.h"
 #include "exporter/probe_endpoint.h"
 #include "exporter/routes.h"
 #include "exporter/self_metrics.h"
@@ -53,17 +55,22 @@ class Site {
   // do not pile up while nobody looks.
   void Receive();
 
+  // What /federate adds to series that have no such label; until then there are none.
+  void SetExternalLabels(ExternalLabels labels) { external_labels_ = std::move(labels); }
+
  private:
   class Reloads;
 
   HttpResponse Landing();
   HttpResponse Metrics(const HttpRequest& request);
+  HttpResponse Federate(const HttpRequest& request);
   HttpResponse Version(const HttpRequest& request) const;
   HttpResponse Ready() const;
   void WriteProcessPart(Exposition& out, const std::array<uint64_t, 4>& states) const;
 
   SiteParts parts_;
   std::shared_ptr<Reloads> reloads_;
+  ExternalLabels external_labels_;
   absl::Status AddPrefixRoutes(Router* router) const;
   std::string
       landing_tasks_;  // kept for a second: a page per refresh would cost a look at every task

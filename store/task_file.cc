@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "engine/contract/label_name.h"
 #include "engine/contract/scalar_text.h"
 #include "store/metrics_reader.h"
 #include "store/module_text.h"
@@ -60,6 +61,35 @@ EngineSettings ReadEngine(const ConfigNode* node, Diagnostics& diagnostics) {
   return settings;
 }
 
+std::vector<std::pair<std::string, std::string>> ReadExternalLabels(const ConfigNode* node,
+                                                                    Diagnostics& diagnostics) {
+  std::vector<std::pair<std::string, std::string>> labels;
+  ConfigReader in(node, "federation", diagnostics);
+  in.StringMap("external_labels", &labels);
+  if (labels.size() > TaskBounds::kLabels) {
+    in.Error("external_labels", "more than " + std::to_string(TaskBounds::kLabels) + " labels");
+  }
+  const ConfigNode* map = in.Node("external_labels");
+  for (size_t i = 0; i < labels.size() && i < TaskBounds::kLabels; ++i) {
+    const auto& [name, value] = labels[i];
+    std::string fault;
+    if (!IsLegalLabelName(name)) {
+      fault = " must consist of letters, digits and _, and not begin with a digit";
+    } else if (name.starts_with("__")) {
+      fault = " is reserved: names with __ are Prometheus'";
+    } else if (value.size() > TaskBounds::kLabelValueBytes || !IsUtf8(value)) {
+      fault = " must have a value of UTF-8 text, of at most " +
+              std::to_string(TaskBounds::kLabelValueBytes) + " bytes";
+    }
+    if (fault.empty()) continue;
+    diagnostics.Error(map->entries[i].mark, in.PathOf("external_labels"),
+                      "label name " + Quote(name) + fault);
+  }
+  in.Finish();
+  std::sort(labels.begin(), labels.end());
+  return labels;
+}
+
 // The ring of last results takes memory of its own. Where nothing is said, small fleets have it.
 TaskMetrics DefaultMetrics(const MetricsSettings& settings, const ConfigNode* tasks) {
   TaskMetrics metrics;
@@ -106,7 +136,8 @@ TaskFile ReadTaskFile(std::string_view text, std::span<const Prober* const> prob
 
   file.engine = ReadEngine(in.Node("engine"), diagnostics);
   file.policy = ProbePolicy::Parse(in.Node("policy"), "policy", diagnostics);
-  for (const std::string_view key : {"engine", "metrics", "policy"}) {
+  file.external_labels = ReadExternalLabels(in.Node("federation"), diagnostics);
+  for (const std::string_view key : {"engine", "metrics", "policy", "federation"}) {
     if (const ConfigNode* node = in.Node(key)) {
       file.settings_text.append(key).append(":\n").append(Indented(NodeText(*node), 2));
     }

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -35,6 +36,8 @@ struct TaskFile {
   EngineSettings engine;
   MetricsSettings metrics;  // as said; what it came to stands in each task
   ProbePolicy policy;
+  // `federation.external_labels`, for /federate: sorted, names legal and unique.
+  std::vector<std::pair<std::string, std::string>> external_labels;
 };
 
 // Loader's thread; takes about a second for 100,000 tasks. Everything wrong is reported at once;

@@ -55,11 +55,15 @@ class SiteTest : public ::testing::Test {
     EXPECT_TRUE(site_->AddTo(&router_).ok());
   }
 
-  std::shared_ptr<Client> Ask(const std::string& method, const std::string& path,
+  // `target`: a path, and a query as it is sent.
+  std::shared_ptr<Client> Ask(const std::string& method, const std::string& target,
                               std::vector<HttpHeader> headers = {}) {
+    const size_t mark = target.find('?');
+    const std::string path = target.substr(0, mark);
     HttpRequest request;
     request.method = method;
     request.raw_path = request.path = path;
+    if (mark != std::string::npos) request.query = target.substr(mark + 1);
     request.headers = std::move(headers);
     auto client = std::make_shared<Client>(std::move(request));
     const Router::Match match = router_.Find(method, path);
@@ -163,6 +167,45 @@ TEST_F(SiteTest, FamiliesAreTheTasksOwn) {
   const std::string body = Body(response);
   EXPECT_THAT(body, Not(HasSubstr("probe_success")));
   EXPECT_THAT(body, HasSubstr("health_check_results"));
+}
+
+TEST_F(SiteTest, FederationWaitsUntilReady) {
+  EXPECT_EQ(Get("/federate?match[]=up").status, 503);
+  ready_ = true;
+  EXPECT_EQ(Get("/federate?match[]=up").status, 200);
+  EXPECT_EQ(router_.Find("POST", "/federate").status, 405);
+}
+
+TEST_F(SiteTest, FederationChoosesWhatIsAskedFor) {
+  ready_ = true;
+  FillSampleCatalog(&catalog_);
+  site_->SetExternalLabels({{"region", "eu"}});
+  HttpResponse response =
+      Get("/federate?match%5B%5D=probe_success%7Bname%3D%22database%22%7D&match[]=sonde_runs_"
+          "started_total"
+          "&other=x",
+          {{"Accept", "application/openmetrics-text;version=1.0.0"}});
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.content_type, "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_EQ(Body(response),
+            "# TYPE probe_success untyped\n"
+            "probe_success{name=\"database\",type=\"tcp\",target=\"db.example:5432\","
+            "application=\"shop\",instance=\"\",region=\"eu\"} 0 1795193355380\n"
+            "# TYPE sonde_runs_started_total untyped\n"
+            "sonde_runs_started_total{instance=\"\",region=\"eu\"} 201 1795193360380\n");
+  HttpResponse nothing = Get("/federate");
+  EXPECT_EQ(nothing.status, 200);
+  EXPECT_EQ(Body(nothing), "");
+}
+
+TEST_F(SiteTest, FederationRefusesBadSelectors) {
+  ready_ = true;
+  HttpResponse bad = Get("/federate?match[]=up&match[]=up%7Ba=b%7D");
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_EQ(bad.body,
+            "match[] 'up{a=b}': 1:6: parse error: unexpected character 'b', expected a string\n");
+  EXPECT_EQ(Get("/federate?match[]=").status, 400);
+  EXPECT_EQ(Get("/federate?match[]=%7B%7D").status, 400);
 }
 
 TEST_F(SiteTest, VersionForPeopleAndPrograms) {

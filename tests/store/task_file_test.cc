@@ -73,6 +73,7 @@ engine:
   body_memory_per_probe: 1MB
 metrics: {families: [core, tls]}
 policy: {deny: [metadata]}
+federation: {external_labels: {region: eu, cluster: "1"}}
 )");
   EXPECT_EQ(loaded.messages, "");
   ASSERT_EQ(loaded.file.tasks.size(), 4u);
@@ -121,6 +122,10 @@ policy: {deny: [metadata]}
   EXPECT_EQ(loaded.file.metrics.families, Groups({FamilyGroup::kCore, FamilyGroup::kTls}));
   EXPECT_EQ(shop.metrics, (TaskMetrics{*loaded.file.metrics.families, true}));
   EXPECT_FALSE(loaded.file.policy.CheckAddress(*Address::ParseLiteral("169.254.169.254")).allowed);
+  const std::vector<std::pair<std::string, std::string>> external = {{"cluster", "1"},
+                                                                     {"region", "eu"}};
+  EXPECT_EQ(loaded.file.external_labels, external);
+  EXPECT_NE(loaded.file.settings_text.find("federation:"), std::string::npos);
 }
 
 TEST(TaskFile, Defaults) {
@@ -131,7 +136,7 @@ TEST(TaskFile, Defaults) {
   EXPECT_EQ(loaded.file.metrics, MetricsSettings{});
   EXPECT_TRUE(loaded.file.policy.empty());
   EXPECT_EQ(Load("---\n").messages, "");
-  EXPECT_EQ(Load("modules: {}\ntasks:\nengine:\nmetrics:\npolicy:\n").messages, "");
+  EXPECT_EQ(Load("modules: {}\ntasks:\nengine:\nmetrics:\npolicy:\nfederation:\n").messages, "");
   EXPECT_EQ(Load("").messages, "1:1: the file is empty (EOF)\n");
 }
 
@@ -175,6 +180,14 @@ TEST(TaskFile, TopLevel) {
       {"metrics: {families: core, recent: 60}\n",
        "1:21: metrics.families: must be a list, not 'core'\n"
        "1:35: metrics.recent: must be true or false, not '60'\n"},
+      {"federation: {external_labels: {a-b: x, __a: y, name: z, c: \"\\xff\"}, labels: {}}\n",
+       "1:32: federation.external_labels: label name 'a-b' must consist of letters, digits and _, "
+       "and not begin with a digit\n"
+       "1:40: federation.external_labels: label name '__a' is reserved: names with __ are "
+       "Prometheus'\n"
+       "1:69: federation: unknown key 'labels'\n"},
+      {"federation: {external_labels: [a]}\n",
+       "1:31: federation.external_labels: must be a mapping, not a list\n"},
       {"policy: {allow: ['10.0.0.0/40']}\n",
        "1:18: policy.allow[0]: must be a network (10.0.0.0/8), a name (*.internal), a port (:25, "
        ":8000-8999), a scheme (scheme:http) or one of loopback, link-local, private, metadata; not "

@@ -296,6 +296,7 @@ void Service::TakeConfig(LoadedFile loaded) {
   engine_->SetLimits(Settings(file));
   SetBodyMemory(file.engine);
   engine_->SetPolicy(std::make_shared<ProbePolicy>(file.policy));
+  site_->SetExternalLabels(file.external_labels);
   auto modules = std::make_shared<ProbeModules>();
   modules->usable = file.modules;
   modules->unusable = file.unusable_modules;
