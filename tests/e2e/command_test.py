@@ -12,7 +12,7 @@ import harness
 GOOD = "tasks:\n  - {name: a, type: tcp, target: '127.0.0.1:9', interval: 1h}\n"
 BAD = ("tasks:\n  - {name: a, type: tcp, target: '127.0.0.1:9', intervall: 1h}\n"
        "  - {name: a, type: x}\n")
-COMMANDS = ("serve", "probe", "plan", "check", "version")
+COMMANDS = ("serve", "probe", "plan", "check", "import", "version")
 NOWHERE = "--web.listen-address=127.0.0.1:0"
 
 
@@ -131,6 +131,55 @@ class CommandTest(harness.TestCase):
         empty = self.box.folder / "empty"
         empty.mkdir()
         self.expect(harness.sonde("serve", NOWHERE, cwd=empty), 1, "", "'sonde.yml': No such file")
+
+    # Imports
+
+    def test_import_prometheus(self):
+        """What is made is taken by `check`; the modules are found from where it stands."""
+        folder = self.box.folder / "imports"
+        (folder / "out").mkdir(parents=True)
+        (folder / "black[box].yml").write_text("modules: {mine: {prober: tcp, timeout: 2s}}\n")
+        (folder / "list.json").write_text('[{"targets": ["127.0.0.1:2"], "labels": {"a": "b"}}]')
+        prometheus = folder / "prometheus.yml"
+        prometheus.write_text("""
+scrape_configs:
+  - job_name: ports
+    metrics_path: /probe
+    params: {module: [mine]}
+    static_configs: [{targets: ["127.0.0.1:1"]}]
+    file_sd_configs: [{files: ["*.json"]}]
+    relabel_configs:
+      - {source_labels: [__address__], target_label: __param_target}
+      - {source_labels: [__param_target], target_label: instance}
+      - {target_label: __address__, replacement: "127.0.0.1:9115"}
+""")
+        made = folder / "out" / "sonde.yml"
+        self.expect(harness.sonde("import", "prometheus", prometheus,
+                                  "--modules", "black[box].yml", "--output", "out/sonde.yml",
+                                  cwd=folder), 0, "", r"2 tasks of 1 jobs\n$")
+        self.expect(harness.sonde("check", made, cwd=folder), 0, "good, 2 tasks, 1 modules")
+        text = prometheus.read_text()
+        answer = self.expect(harness.sonde("import", "prometheus", "-", stdin=text, cwd=folder), 1,
+                             "honor_labels", r"-:3:5: job 'ports' needs module 'mine': name the file")
+        self.expect(harness.sonde("check", "-", stdin=answer.out), 0, "good, 0 tasks")
+        stock = text.replace("[mine]", "[tcp_connect]")
+        answer = harness.sonde("import", "prometheus", "-", stdin=stock, cwd=folder)
+        self.expect(answer, 0, "honor_labels", "(?m)^-:7:5: warning: .*file_sd_configs: ")
+        self.expect(harness.sonde("check", "-", stdin=answer.out), 0, "good, 2 tasks")
+
+    def test_imports_that_write_nothing(self):
+        for arguments, message in ((["/nowhere.yml"], "/nowhere.yml.*No such file"),
+                                   ([self.worse], r"worse\.yml:\d+:\d+: "),
+                                   ([self.good], "there are no scrape_configs"),
+                                   ([self.good, "--modules", "/nowhere.yml"], "No such file"),
+                                   ([self.good, "--modules", self.good], "unknown key 'tasks'"),
+                                   ([], "required"), ([self.good, "--outptu", "x"], "outptu")):
+            with self.subTest(arguments):
+                self.expect(harness.sonde("import", "prometheus", *arguments), 2, "", message)
+        self.expect(harness.sonde("import"), 2, "", "subcommand")
+        good = self.box.write("prometheus.yml", "scrape_configs: []\n")
+        self.expect(harness.sonde("import", "prometheus", good, "--output", "/nowhere/x"), 2, "",
+                    "cannot write '/nowhere/x'")
 
     # Plans
 

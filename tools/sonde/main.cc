@@ -10,6 +10,7 @@
 
 #include "tools/sonde/check.h"
 #include "tools/sonde/fleet_plan.h"
+#include "tools/sonde/import.h"
 #include "tools/sonde/plan.h"
 #include "tools/sonde/probe.h"
 #include "tools/sonde/serve.h"
@@ -18,12 +19,13 @@
 
 namespace {
 
+using sonde::ImportOptions;
 using sonde::PlanOptions;
 using sonde::ProbeOptions;
 using sonde::ServeOptions;
 
-constexpr std::array<std::string_view, 5> kCommands = {"serve", "probe", "plan", "check",
-                                                       "version"};
+constexpr std::array<std::string_view, 6> kCommands = {"serve", "probe",  "plan",
+                                                       "check", "import", "version"};
 
 void AddProbe(CLI::App& app, ProbeOptions* options) {
   CLI::App* probe = app.add_subcommand("probe", "probe one target now and say what came of it");
@@ -53,6 +55,19 @@ void AddPlan(CLI::App& app, PlanOptions* options) {
   plan->add_flag("--json", options->json, "one JSON object");
 }
 
+void AddImport(CLI::App& app, ImportOptions* options) {
+  CLI::App* import =
+      app.add_subcommand("import", "make a configuration file out of another program's");
+  import->require_subcommand(1);
+  CLI::App* prometheus = import->add_subcommand(
+      "prometheus", "scrape jobs that probe through blackbox_exporter become tasks");
+  prometheus->add_option("file", options->file, "prometheus.yml; - reads standard input")
+      ->required();
+  prometheus->add_option("--modules", options->modules,
+                         "blackbox_exporter's module file; default: its stock modules");
+  prometheus->add_option("--output", options->output, "where to write; default: standard output");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -64,6 +79,7 @@ int main(int argc, char** argv) {
   ServeOptions serve;
   ProbeOptions probe;
   PlanOptions plan;
+  ImportOptions import;
   std::vector<std::string> files;
   std::string web_file;
   AddServeFlags(app.add_subcommand("serve", "probe the tasks of a file and serve metrics"), &serve);
@@ -73,6 +89,7 @@ int main(int argc, char** argv) {
   CLI::Option* checked =
       check->add_option("files", files, "configuration files; - reads standard input");
   CLI::Option* web = check->add_option("--web.config.file", web_file, "a web configuration file");
+  AddImport(app, &import);
   app.add_subcommand("version", "print the version");
 
   // CLI11 takes them from the back.
@@ -86,16 +103,16 @@ int main(int argc, char** argv) {
   } else if (!named && !top && (words.empty() || words[0].starts_with("-"))) {
     words.insert(words.begin(), "serve");
   }
-  const bool probing = named && words[0] == "probe";
+  const bool has_one = named && (words[0] == "probe" || words[0] == "import");  // a 1 of its own
   std::reverse(words.begin(), words.end());
   try {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
     // Help goes to standard output; a mistake is one line on standard error, and 2 for a probe,
-    // whose 1 means "the target failed".
+    // whose 1 means "the target failed", and an import, whose 1 means "not all of it".
     if (error.get_exit_code() != 0) {
       std::fprintf(stderr, "sonde: error: %s, try --help\n", error.what());
-      return probing ? 2 : 1;
+      return has_one ? 2 : 1;
     }
     return app.exit(error);
   }
@@ -105,6 +122,7 @@ int main(int argc, char** argv) {
   }
   if (app.got_subcommand("probe")) return sonde::Probe(probe);
   if (app.got_subcommand("plan")) return sonde::Plan(plan);
+  if (app.got_subcommand("import")) return sonde::ImportPrometheusFile(import);
   if (app.got_subcommand("check")) {
     if (checked->empty() && web->empty()) {
       std::fprintf(stderr, "sonde: error: files is required, try --help\n");
