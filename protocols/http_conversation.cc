@@ -8,67 +8,13 @@
 
 namespace sonde {
 
-// ---- the parser's callbacks ---------------------------------------------------------------------
-
-struct HttpConversation::Parsing {
-  static HttpConversation& Self(llhttp_t* parser) {
-    return *static_cast<HttpConversation*>(parser->data);
-  }
-  // Trailers come through the same callbacks and are nobody's business.
-  static bool InHead(llhttp_t* parser) { return Self(parser).state_ == State::kHead; }
-
-  static int OnName(llhttp_t* parser, const char* at, size_t size) {
-    if (InHead(parser)) Self(parser).fields_.AddName({at, size});
-    return 0;
-  }
-  static int OnNameEnd(llhttp_t* parser) {
-    HttpConversation& self = Self(parser);
-    if (InHead(parser)) self.fields_.EndName(self.module_, self.context_.buffers);
-    return 0;
-  }
-  static int OnValue(llhttp_t* parser, const char* at, size_t size) {
-    if (InHead(parser)) Self(parser).fields_.AddValue({at, size});
-    return 0;
-  }
-  static int OnValueEnd(llhttp_t* parser) {
-    if (InHead(parser)) Self(parser).fields_.EndValue();
-    return 0;
-  }
-  static int OnHeadEnd(llhttp_t*) { return HPE_PAUSED; }
-  static int OnBody(llhttp_t* parser, const char* at, size_t size) {
-    HttpConversation& self = Self(parser);
-    Buffer* evidence = self.evidence_ ? &self.evidence_ : nullptr;
-    const Bytes bytes = AsBytes(std::string_view(at, size));
-    return self.body_.Take(bytes, self.context_.buffers, evidence) ? 0 : HPE_USER;
-  }
-  static int OnEnd(llhttp_t* parser) {
-    Self(parser).complete_ = true;
-    return HPE_PAUSED;
-  }
-
-  static llhttp_settings_t Settings() {
-    llhttp_settings_t settings;
-    llhttp_settings_init(&settings);
-    settings.on_header_field = OnName;
-    settings.on_header_field_complete = OnNameEnd;
-    settings.on_header_value = OnValue;
-    settings.on_header_value_complete = OnValueEnd;
-    settings.on_headers_complete = OnHeadEnd;
-    settings.on_body = OnBody;
-    settings.on_message_complete = OnEnd;
-    return settings;
-  }
-  static const llhttp_settings_t kSettings;
-};
-
-const llhttp_settings_t HttpConversation::Parsing::kSettings = Settings();
-
 // ---- before the answer --------------------------------------------------------------------------
 
 HttpConversation::HttpConversation(const Task& task, const ConversationContext& context)
     : module_(static_cast<const HttpModule&>(*task.module)),
       target_(static_cast<const HttpTarget&>(*task.plan)),
-      context_(context) {}
+      context_(context),
+      answer_(module_, context.buffers) {}
 
 HttpConversation::~HttpConversation() = default;
 
@@ -79,10 +25,6 @@ HttpConversation::Detour& HttpConversation::MakeDetour() {
 
 const Url& HttpConversation::CurrentUrl() const {
   return detour_ && detour_->moved ? detour_->url : target_.url;
-}
-
-std::string_view HttpConversation::CurrentMethod() const {
-  return detour_ && detour_->moved ? detour_->method : module_.method;
 }
 
 Step HttpConversation::Start(Instant) {
@@ -131,8 +73,10 @@ Step HttpConversation::OnOpen(const Leg& leg, Instant at, Output& out) {
   first_byte_at_ = {};
   state_ = State::kWaiting;
   const bool planned = !detour_ || (!detour_->moved && !module_.names_files);
-  out.AppendStable(AsBytes(planned ? target_.request : detour_->requests[detour_->current]));
-  return Step::More();
+  http1_ = Http1Codec{};
+  const std::string_view request = planned ? target_.request : detour_->requests[detour_->current];
+  if (codec().Send(request, out)) return Step::More();
+  return Take(HttpCodec::Event::kBroken, at);
 }
 
 Step HttpConversation::OnLegFailed(const Leg& leg, Outcome outcome, Instant at) {
@@ -168,104 +112,57 @@ void HttpConversation::Find(Outcome outcome, std::initializer_list<std::string_v
 void HttpConversation::BeginAnswer(Instant at) {
   first_byte_at_ = std::max(at, opened_at_);  // bytes may have come along with the handshake
   processing_ = processing_ + (first_byte_at_ - opened_at_);
-  if (!evidence_) evidence_ = context_.buffers.Take();
-  Restart();
-}
-
-void HttpConversation::Restart() {
-  llhttp_init(&parser_, HTTP_RESPONSE, &Parsing::kSettings);
-  parser_.data = this;
-  fields_.Clear();
-  evidence_.Clear();
-  head_shown_ = 0;
+  answer_.BeginHead();
   state_ = State::kHead;
 }
 
-// `bytes` are shown to people; only the parser's part of them counts against the limit.
-bool HttpConversation::NoteHead(std::string_view bytes, size_t parsed) {
-  const size_t room = std::min(bytes.size(), Evidence::kHeadLimit - head_shown_);
-  if (room > 0) evidence_.Append(bytes.substr(0, room));
-  head_shown_ = static_cast<uint16_t>(head_shown_ + room);
-  head_bytes_ += static_cast<uint32_t>(parsed);  // one read beyond the limit at most
-  return head_bytes_ <= module_.header_size_limit;
+ReadStep HttpConversation::OnBytes(Bytes in, Instant at, Output& out) {
+  Bytes rest = in;
+  while (true) {
+    const HttpCodec::Event event = codec().Read(&rest, answer_, out);
+    const Step step = Take(event, at);
+    if (event == HttpCodec::Event::kMore || step.kind != Step::Kind::kMore) {
+      return {in.size(), step};
+    }
+  }
 }
 
-ReadStep HttpConversation::OnBytes(Bytes in, Instant at, Output&) {
-  if (state_ == State::kWaiting) BeginAnswer(at);
-  const char* next = AsText(in).data();
-  const char* const end = next + in.size();
-  const auto done = [&](Step step) { return ReadStep{in.size(), step}; };
-  while (next < end) {
-    const std::string_view rest(next, static_cast<size_t>(end - next));
-    const llhttp_errno_t error = llhttp_execute(&parser_, rest.data(), rest.size());
-    const char* const stop = error == HPE_OK ? end : llhttp_get_error_pos(&parser_);
-    const auto parsed = static_cast<size_t>(stop - next);
-    const bool head = state_ == State::kHead;
-    const bool paused = error == HPE_PAUSED;
-    if (head && !NoteHead(paused ? rest.substr(0, parsed) : rest, parsed)) {
-      return done(Broken(Outcome::kHeadersTooLarge, "", at));
-    }
-    if (error == HPE_OK) break;
-    if (error == HPE_USER) return done(Broken(body_.failure(), "", at));
-    if (!paused) {
-      return done(Broken(head ? Outcome::kHeadersMalformed : Outcome::kBodyMalformed,
-                         llhttp_get_error_reason(&parser_), at));
-    }
-    llhttp_resume(&parser_);
-    next = stop;
-    const Step step = head ? EndHead(at) : EndBody(at);
-    if (step.kind != Step::Kind::kMore) return done(step);
+Step HttpConversation::Take(HttpCodec::Event event, Instant at) {
+  switch (event) {
+    case HttpCodec::Event::kMore:
+      return Step::More();
+    case HttpCodec::Event::kBegun:
+      BeginAnswer(at);
+      return Step::More();
+    case HttpCodec::Event::kHead:
+      return EndHead(codec().head(), at);
+    case HttpCodec::Event::kEnd:
+      return EndBody(at);
+    case HttpCodec::Event::kBroken:
+      return Broken(OutcomeOf(codec().failure()), codec().detail(), at);
   }
-  return done(Step::More());
+  return Step::More();
 }
 
-Step HttpConversation::EndHead(Instant at) {
-  const unsigned status = parser_.status_code;
-  if (parser_.http_major != 1 || status < 100) {
-    return Broken(Outcome::kHeadersMalformed, "not an answer of HTTP/1.x", at);
-  }
-  if (status / 100 == 1 && status != 101) {  // an interim answer: another one follows
-    Restart();
+Step HttpConversation::EndHead(const HttpHead& head, Instant at) {
+  if (head.status / 100 == 1 && head.status != 101) {  // an interim answer: another one follows
+    answer_.BeginHead();
     return Step::More();
   }
-  if (status == 101 && !module_.FindHeader("upgrade")) {
+  if (head.status == 101 && !module_.FindHeader("upgrade")) {
     return Broken(Outcome::kHeadersMalformed, "an upgrade nobody asked for", at);
   }
-  if (!FramingIsKnown()) {
-    return Broken(Outcome::kHeadersMalformed, "unsupported transfer encoding", at);
-  }
-  status_ = static_cast<uint16_t>(status);
-  minor_version_ = parser_.http_minor;
-  const std::string_view location = fields_.First("location");
+  status_ = static_cast<uint16_t>(head.status);
+  version_ = head.version;
+  const std::string_view location = answer_.fields.First("location");
   if (IsRedirect(location)) {
     const Step step = Redirect(location, at);
     if (step.kind != Step::Kind::kMore) return step;
   }
   answered_ = true;
   state_ = State::kBody;
-  JudgeHead();
-  const bool body = !unfollowed_ && HasBody();
-  return body ? Step::More() : EndBody(at);
-}
-
-// RFC 9112 section 6.1: chunked is the one transfer coding we take, once and alone.
-bool HttpConversation::FramingIsKnown() {
-  if (!(parser_.flags & F_TRANSFER_ENCODING)) return true;
-  size_t codings = 0;
-  bool known = true;
-  fields_.ForEach("transfer-encoding", [&](std::string_view value) {
-    ++codings;
-    known = known && EqualsIgnoreCase(value, "chunked");
-    return true;
-  });
-  return codings == 1 && known;
-}
-
-// RFC 9112 section 6.3.
-bool HttpConversation::HasBody() const {
-  if (CurrentMethod() == "HEAD" || status_ == 101 || status_ == 204 || status_ == 304) return false;
-  return (parser_.flags & F_CHUNKED) || !(parser_.flags & F_CONTENT_LENGTH) ||
-         parser_.content_length > 0;
+  JudgeHead(head);
+  return head.body && !unfollowed_ ? Step::More() : EndBody(at);
 }
 
 bool HttpConversation::StatusIsGood() const {
@@ -276,7 +173,7 @@ bool HttpConversation::StatusIsGood() const {
 bool HttpConversation::HeaderRulesHold() {
   const auto holds = [&](const HttpHeaderRule& rule, bool must_match) {
     bool present = false, matched = false;
-    fields_.ForEach(rule.name, [&](std::string_view value) {
+    answer_.fields.ForEach(rule.name, [&](std::string_view value) {
       present = true;
       matched = rule.regex->Match(context_.shard, value);
       return !matched;
@@ -300,11 +197,9 @@ bool HttpConversation::HeaderRulesHold() {
 }
 
 // Steps a to d of blackbox_contract 8.1.6. Whatever is found, the body is still drained.
-void HttpConversation::JudgeHead() {
-  const bool sized = parser_.flags & F_CONTENT_LENGTH;
-  const bool bare = status_ == 204 || status_ == 304 || status_ == 101;
-  content_length_ = sized && !bare ? static_cast<int64_t>(parser_.content_length) : bare ? 0 : -1;
-  until_close_ = !sized && !(parser_.flags & F_CHUNKED);
+void HttpConversation::JudgeHead(const HttpHead& head) {
+  content_length_ = head.content_length;
+  until_close_ = head.until_close;
   if (!StatusIsGood()) {
     if (unfollowed_ && module_.follow_redirects) {
       Find(Outcome::kValidationRedirect, {"stopped after 10 redirects"});
@@ -320,7 +215,7 @@ void HttpConversation::JudgeHead() {
   options.limit = module_.body_size_limit;
   options.keep = found_ == Outcome::kOk &&
                  (module_.has_body_rules() || (target_.expect && target_.expect->has_body_rules()));
-  body_.Begin(options);
+  answer_.body.Begin(options);
   if (unfollowed_ && module_.compression == Compression::kGzip) {
     Find(Outcome::kBodyEncoding, {"the body of a redirect that is not followed is not read"});
   }
@@ -333,10 +228,10 @@ void HttpConversation::JudgeHead() {
 
 // Steps e to k of blackbox_contract 8.1.6.
 Step HttpConversation::EndBody(Instant at) {
-  if (!unfollowed_ && !body_.End()) {
-    return Broken(body_.failure(), "the compressed body ends early", at);
+  if (!unfollowed_ && !answer_.body.End()) {
+    return Broken(answer_.body.failure(), "the compressed body ends early", at);
   }
-  if (body_.keeps() && found_ == Outcome::kOk) rules_failed_ = !BodyRulesHold();
+  if (answer_.body.keeps() && found_ == Outcome::kOk) rules_failed_ = !BodyRulesHold();
   JudgeVersionAndTls();
   return Verdict(at);
 }
@@ -347,7 +242,7 @@ bool HttpConversation::BodyRulesHold() {
     return false;
   };
   if (unfollowed_) return fail("of a redirect that is not followed is not read", "");
-  const std::string_view body = body_.kept();
+  const std::string_view body = answer_.body.kept();
   // The first pattern that matches although it should not, or the other way round.
   const auto breaker = [&](const RegexList& list, bool should_match) -> const Regex* {
     for (const auto& regex : list) {
@@ -371,11 +266,8 @@ bool HttpConversation::BodyRulesHold() {
 }
 
 void HttpConversation::JudgeVersionAndTls() {
-  const auto version = static_cast<uint8_t>(minor_version_ == 0 ? HttpModule::Version::k10
-                                                                : HttpModule::Version::k11);
-  if (module_.limits_versions && !(module_.valid_versions & version)) {
-    Find(Outcome::kValidationVersion,
-         {"HTTP/1.", minor_version_ == 0 ? "0" : "1", " is not expected"});
+  if (module_.limits_versions && !(module_.valid_versions & static_cast<uint8_t>(version_))) {
+    Find(Outcome::kValidationVersion, {Info(version_).name, " is not expected"});
   }
   if (CurrentUrl().secure() ? module_.fail_if_ssl : module_.fail_if_not_ssl) {
     Find(Outcome::kValidationTls,
@@ -393,31 +285,57 @@ Step HttpConversation::Verdict(Instant at) {
 Step HttpConversation::Broken(Outcome outcome, std::string_view detail, Instant at) {
   Find(outcome, {detail});
   // Rules about a body that could not be read have failed.
-  if (body_.keeps()) rules_failed_ = true;
+  if (answer_.body.keeps()) rules_failed_ = true;
   return Verdict(at);
+}
+
+// What a failure of the codec is, where the answer stands.
+Outcome HttpConversation::OutcomeOf(HttpCodec::Failure failure) {
+  switch (failure) {
+    case HttpCodec::Failure::kHeadTooLarge:
+      return Outcome::kHeadersTooLarge;
+    case HttpCodec::Failure::kBody:
+      return answer_.body.failure();
+    case HttpCodec::Failure::kReset:
+      return CutOff(true);
+    case HttpCodec::Failure::kClosed:
+      return CutOff(false);
+    case HttpCodec::Failure::kMemory:
+      return Outcome::kProberMemory;
+    case HttpCodec::Failure::kMalformed:
+    case HttpCodec::Failure::kNone:
+      break;
+  }
+  return state_ == State::kBody ? Outcome::kBodyMalformed : Outcome::kHeadersMalformed;
+}
+
+Outcome HttpConversation::CutOff(bool reset) {
+  switch (state_) {
+    case State::kWaiting:
+      if (reset && codec().sending()) return Outcome::kSendReset;
+      return reset ? Outcome::kFirstByteReset : Outcome::kFirstByteClosed;
+    case State::kHead:
+      return reset ? Outcome::kHeadersReset : Outcome::kHeadersClosed;
+    default:
+      return reset ? Outcome::kBodyReset : Outcome::kBodyClosed;
+  }
 }
 
 Step HttpConversation::OnPeerClosed(PeerClose how, Bytes, Instant at, Output&) {
   const bool reset = how == PeerClose::kReset;
-  switch (state_) {
-    case State::kWaiting:
-      return Broken(reset ? Outcome::kFirstByteReset : Outcome::kFirstByteClosed, "", at);
-    case State::kHead:
-      return Broken(reset ? Outcome::kHeadersReset : Outcome::kHeadersClosed, "", at);
-    default:
-      // Without close_notify (kTruncated) a body is taken as it is, as Go and browsers do: too
-      // many servers end that way.
-      if (until_close_ && !reset) return EndBody(at);
-      return Broken(reset ? Outcome::kBodyReset : Outcome::kBodyClosed, "", at);
-  }
+  // Without close_notify (kTruncated) a body is taken as it is, as Go and browsers do: too many
+  // servers end that way.
+  if (state_ == State::kBody && until_close_ && !reset) return EndBody(at);
+  return Broken(CutOff(reset), codec().detail(), at);
 }
 
 Outcome HttpConversation::OnDeadline(Instant) {
   // What was wrong with the answer stays the reason, though the body never ended.
   if (found_ != Outcome::kOk) return found_;
-  return state_ == State::kWaiting ? Outcome::kFirstByteTimeout
-         : state_ == State::kHead  ? Outcome::kHeadersTimeout
-                                   : Outcome::kBodyTimeout;
+  return state_ == State::kWaiting
+             ? codec().sending() ? Outcome::kSendTimeout : Outcome::kFirstByteTimeout
+         : state_ == State::kHead ? Outcome::kHeadersTimeout
+                                  : Outcome::kBodyTimeout;
 }
 
 }  // namespace sonde

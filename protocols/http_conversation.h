@@ -1,8 +1,6 @@
-// One HTTP/1.1 probe: request, answer, redirects, verdict (RFC 9112; blackbox_contract 7.2, 7.3 and
-// 8.1; for users: docs/http.md).
+// One HTTP probe: request, answer, redirects, verdict (RFC 9110; blackbox_contract 7.2, 7.3 and
+// 8.1; for users: docs/http.md). How requests and answers travel is http_codec.h's.
 #pragma once
-
-#include <llhttp.h>
 
 #include <cstdint>
 #include <initializer_list>
@@ -11,8 +9,8 @@
 #include <string_view>
 
 #include "engine/contract/task.h"
-#include "protocols/http_body.h"
-#include "protocols/http_fields.h"
+#include "protocols/http1_codec.h"
+#include "protocols/http_answer.h"
 #include "protocols/http_options.h"
 #include "protocols/leg_report.h"
 
@@ -38,8 +36,6 @@ class HttpConversation final : public Conversation {
  private:
   // Rarely needed: what a redirect changes, or a request that cannot be rendered at load.
   struct Detour;
-  // The parser's callbacks.
-  struct Parsing;
 
   enum class State : uint8_t {
     kOpening,  // no leg is ready
@@ -51,22 +47,20 @@ class HttpConversation final : public Conversation {
 
   Detour& MakeDetour();
   const Url& CurrentUrl() const;
-  std::string_view CurrentMethod() const;
 
   // Before the answer.
   void RenderFirst();
   void PlanLeg(const Url& url, std::string_view server_name);
 
   // The head.
+  // Of the present leg.
+  HttpCodec& codec() { return http1_; }
   void BeginAnswer(Instant at);
-  bool NoteHead(std::string_view bytes, size_t parsed);
-  Step EndHead(Instant at);
-  void Restart();
-  bool FramingIsKnown();
-  bool HasBody() const;
+  Step Take(HttpCodec::Event event, Instant at);
+  Step EndHead(const HttpHead& head, Instant at);
   bool StatusIsGood() const;
   bool HeaderRulesHold();
-  void JudgeHead();
+  void JudgeHead(const HttpHead& head);
 
   // Redirects.
   bool IsRedirect(std::string_view location) const;
@@ -81,6 +75,8 @@ class HttpConversation final : public Conversation {
   void JudgeVersionAndTls();
   Step Verdict(Instant at);
   Step Broken(Outcome outcome, std::string_view detail, Instant at);
+  Outcome OutcomeOf(HttpCodec::Failure failure);
+  Outcome CutOff(bool reset);
   // The first thing wrong is the outcome; the pieces of its detail are joined.
   void Find(Outcome outcome, std::initializer_list<std::string_view> detail);
 
@@ -97,18 +93,14 @@ class HttpConversation final : public Conversation {
   LegPlan plan_;
   LegTimes times_;
   TlsReport tls_;
-  llhttp_t parser_;
-  HttpFields fields_;
-  HttpBody body_;
-  Buffer evidence_;  // the head's first bytes, then the body's
+  Http1Codec http1_;
+  HttpAnswer answer_;
 
   Instant opened_at_, first_byte_at_, ended_at_;
   Duration processing_;  // summed over hops
   int64_t content_length_ = 0;
-  uint32_t head_bytes_ = 0;  // of all heads of this hop, interim ones included
-  uint16_t head_shown_ = 0;  // of `evidence_`
   uint16_t status_ = 0;
-  uint8_t minor_version_ = 0;
+  HttpModule::Version version_ = HttpModule::Version::kNone;
   uint8_t redirects_ = 0;
 
   State state_ = State::kOpening;
@@ -116,7 +108,6 @@ class HttpConversation final : public Conversation {
   bool attempted_ = false;       // a request was, so that all phases exist
   bool answered_ = false;        // the final answer's head is whole
   bool unfollowed_ = false;      // a redirect refused: its body is not read
-  bool complete_ = false;        // the parser saw the end of the message
   bool until_close_ = false;     // the peer's closing ends the body
   bool rules_failed_ = false;    // probe_failed_due_to_regex
   bool no_credentials_ = false;  // their file is missing: the request counts as attempted

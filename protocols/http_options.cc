@@ -386,10 +386,8 @@ class ModuleReader {
 
   void AddVersion(const std::string& version) {
     module_.limits_versions = true;
-    if (version == "HTTP/1.0") {
-      module_.valid_versions |= static_cast<uint8_t>(HttpModule::Version::k10);
-    } else if (version == "HTTP/1.1") {
-      module_.valid_versions |= static_cast<uint8_t>(HttpModule::Version::k11);
+    if (const HttpVersionInfo* known = FindHttpVersion(version)) {
+      module_.valid_versions |= static_cast<uint8_t>(known->version);
     } else if (version != "HTTP/3.0") {
       in_.Warn("valid_http_versions", Quote(version) +
                                           " is never met: only HTTP/1.0 and HTTP/1.1 "
@@ -479,6 +477,27 @@ class ModuleReader {
 const HttpHeader* HttpModule::FindHeader(std::string_view wanted) const {
   for (const HttpHeader& header : headers) {
     if (EqualsIgnoreCase(header.name, wanted)) return &header;
+  }
+  return nullptr;
+}
+
+namespace {
+
+constexpr HttpVersionInfo kVersions[] = {
+    {HttpModule::Version::k10, "HTTP/1.0", 1},
+    {HttpModule::Version::k11, "HTTP/1.1", 1.1},
+};
+
+}  // namespace
+
+const HttpVersionInfo& Info(HttpModule::Version version) {
+  return *std::find_if(std::begin(kVersions), std::end(kVersions) - 1,
+                       [&](const HttpVersionInfo& info) { return info.version == version; });
+}
+
+const HttpVersionInfo* FindHttpVersion(std::string_view name) {
+  for (const HttpVersionInfo& info : kVersions) {
+    if (info.name == name) return &info;
   }
   return nullptr;
 }

@@ -48,7 +48,7 @@ struct HttpModule final : Module {
   static constexpr size_t kMaxRuleName = 64;
 
   enum class Auth : uint8_t { kNone, kBasic, kHeader };
-  enum class Version : uint8_t { k10 = 1, k11 = 2 };
+  enum class Version : uint8_t { kNone = 0, k10 = 1, k11 = 2 };
 
   std::string method = "GET";
   std::vector<HttpHeader> headers;  // in file order, names unique in any case, without Host
@@ -87,6 +87,16 @@ struct HttpModule final : Module {
   // Of any case.
   const HttpHeader* FindHeader(std::string_view wanted) const;
 };
+
+struct HttpVersionInfo {
+  HttpModule::Version version;
+  std::string_view name;  // as in valid_http_versions
+  double number;          // value of probe_http_version
+};
+// Not of kNone.
+const HttpVersionInfo& Info(HttpModule::Version version);
+// Null when there is no such version, or we do not speak it.
+const HttpVersionInfo* FindHttpVersion(std::string_view name);
 
 // The task's own `expect`. All of it must hold, besides the module's rules.
 struct HttpExpect {

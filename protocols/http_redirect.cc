@@ -50,7 +50,7 @@ Step HttpConversation::Follow(Url next, bool absolute, Instant at) {
     detour.server_name = target_.server_name;
   }
   const std::string logical = LogicalHost(detour.host);
-  fields_.ForEach("set-cookie", [&](std::string_view cookie) {
+  answer_.fields.ForEach("set-cookie", [&](std::string_view cookie) {
     detour.cookies.Set(cookie, logical);
     return true;
   });
@@ -98,9 +98,9 @@ Step HttpConversation::Follow(Url next, bool absolute, Instant at) {
 // A later hop begins, or will never be: the answer just read is not the final one.
 void HttpConversation::ForgetAnswer() {
   status_ = 0;
-  minor_version_ = 0;
+  version_ = HttpModule::Version::kNone;
   content_length_ = 0;
-  head_bytes_ = 0;
+  answer_.ForgetHeads();
   answered_ = false;
 }
 

@@ -1,6 +1,4 @@
 // What an HTTP probe reports (blackbox_contract 7.2 and 7.3).
-#include <algorithm>
-
 #include "protocols/http_conversation.h"
 #include "protocols/http_date.h"
 #include "protocols/http_detour.h"
@@ -48,16 +46,16 @@ void HttpConversation::SetPhases(ProbeResult& result, Instant end) const {
 
 void HttpConversation::SetFacts(FactSet& facts) const {
   facts.Set(Fact::kHttpContentLength, static_cast<double>(content_length_));
-  facts.Set(Fact::kHttpBodyLength, static_cast<double>(body_.length()));
+  facts.Set(Fact::kHttpBodyLength, static_cast<double>(answer_.body.length()));
   facts.Set(Fact::kHttpRedirects, redirects_);
   facts.Set(Fact::kHttpSsl, answered_ && CurrentUrl().secure() ? 1 : 0);
   facts.Set(Fact::kHttpStatusCode, answered_ ? status_ : 0);
-  facts.Set(Fact::kHttpVersion, !answered_ ? 0 : minor_version_ == 0 ? 1 : 1.1);
+  facts.Set(Fact::kHttpVersion, answered_ ? Info(version_).number : 0);
   // Rules about a body that never ended have failed as well.
-  const bool unread = state_ == State::kBody && body_.keeps();
+  const bool unread = state_ == State::kBody && answer_.body.keeps();
   facts.Set(Fact::kFailedRegex, rules_failed_ || unread ? 1 : 0);
   if (!answered_) return;
-  if (const auto modified = ParseHttpDate(fields_.First("last-modified"))) {
+  if (const auto modified = ParseHttpDate(answer_.fields.First("last-modified"))) {
     facts.Set(Fact::kHttpLastModified, static_cast<double>(*modified));
   }
 }
@@ -66,9 +64,8 @@ void HttpConversation::SetEvidence(Evidence& evidence) const {
   evidence.peer = times_.peer();
   if (detour_ && detour_->moved) evidence.url = detour_->url.Text();
   evidence.detail = detail_.text();
-  const std::string_view shown = evidence_.text();
-  evidence.head = shown.substr(0, std::min<size_t>(head_shown_, shown.size()));
-  evidence.body = shown.substr(evidence.head.size());
+  evidence.head = answer_.shown_head();
+  evidence.body = answer_.shown_body();
 }
 
 }  // namespace sonde
