@@ -73,10 +73,19 @@ Step HttpConversation::OnOpen(const Leg& leg, Instant at, Output& out) {
   first_byte_at_ = {};
   state_ = State::kWaiting;
   const bool planned = !detour_ || (!detour_->moved && !module_.names_files);
-  http1_ = Http1Codec{};
+  ChooseCodec(leg);
   const std::string_view request = planned ? target_.request : detour_->requests[detour_->current];
   if (codec().Send(request, out)) return Step::More();
   return Take(HttpCodec::Event::kBroken, at);
+}
+
+void HttpConversation::ChooseCodec(const Leg& leg) {
+  if (leg.tls && leg.tls->alpn == HttpModule::kAlpn2) {
+    http2_ = std::make_unique<Http2Codec>(module_.header_size_limit);
+  } else {
+    http2_.reset();
+    http1_ = Http1Codec{};
+  }
 }
 
 Step HttpConversation::OnLegFailed(const Leg& leg, Outcome outcome, Instant at) {

@@ -10,6 +10,7 @@
 
 #include "engine/contract/task.h"
 #include "protocols/http1_codec.h"
+#include "protocols/http2_codec.h"
 #include "protocols/http_answer.h"
 #include "protocols/http_options.h"
 #include "protocols/leg_report.h"
@@ -53,8 +54,9 @@ class HttpConversation final : public Conversation {
   void PlanLeg(const Url& url, std::string_view server_name);
 
   // The head.
+  void ChooseCodec(const Leg& leg);
   // Of the present leg.
-  HttpCodec& codec() { return http1_; }
+  HttpCodec& codec() { return http2_ ? static_cast<HttpCodec&>(*http2_) : http1_; }
   void BeginAnswer(Instant at);
   Step Take(HttpCodec::Event event, Instant at);
   Step EndHead(const HttpHead& head, Instant at);
@@ -94,6 +96,7 @@ class HttpConversation final : public Conversation {
   LegTimes times_;
   TlsReport tls_;
   Http1Codec http1_;
+  std::unique_ptr<Http2Codec> http2_;  // null: the leg speaks HTTP/1.1
   HttpAnswer answer_;
 
   Instant opened_at_, first_byte_at_, ended_at_;

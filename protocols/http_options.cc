@@ -53,7 +53,6 @@ class ModuleReader {
   void Read() {
     ReadNetworkOptions(in_, &module_.network);
     ReadTlsConfig(in_, "tls_config", &module_.tls, &module_.files);
-    module_.tls.alpn = {"http/1.1"};
     in_.Bool("export_untrusted_certificates", &module_.export_untrusted_certificates);
     ReadMethod();
     ReadHeaders();
@@ -381,6 +380,11 @@ class ModuleReader {
       in_.Error("enable_http3", "when enable_http3 is true, enable_http2 must be set to false");
     }
     if (http3) NotYet("enable_http3");
+    // HTTP/2 knows no upgrades: who asks for one (a web socket) means HTTP/1.1. So does Go.
+    if (http2 && !module_.FindHeader("upgrade")) {
+      module_.tls.alpn.emplace_back(HttpModule::kAlpn2);
+    }
+    module_.tls.alpn.emplace_back(HttpModule::kAlpn1);
     for (const std::string& version : versions) AddVersion(version);
   }
 
@@ -390,8 +394,8 @@ class ModuleReader {
       module_.valid_versions |= static_cast<uint8_t>(known->version);
     } else if (version != "HTTP/3.0") {
       in_.Warn("valid_http_versions", Quote(version) +
-                                          " is never met: only HTTP/1.0 and HTTP/1.1 "
-                                          "are spoken");
+                                          " is never met: HTTP/1.0, HTTP/1.1 and "
+                                          "HTTP/2.0 are spoken");
     }
   }
 
@@ -486,6 +490,7 @@ namespace {
 constexpr HttpVersionInfo kVersions[] = {
     {HttpModule::Version::k10, "HTTP/1.0", 1},
     {HttpModule::Version::k11, "HTTP/1.1", 1.1},
+    {HttpModule::Version::k2, "HTTP/2.0", 2},
 };
 
 }  // namespace

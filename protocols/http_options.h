@@ -47,8 +47,11 @@ struct HttpModule final : Module {
   // Header names longer than this are skipped in answers and refused in rules.
   static constexpr size_t kMaxRuleName = 64;
 
+  // RFC 7301, RFC 9113 section 3.2.
+  static constexpr std::string_view kAlpn1 = "http/1.1", kAlpn2 = "h2";
+
   enum class Auth : uint8_t { kNone, kBasic, kHeader };
-  enum class Version : uint8_t { kNone = 0, k10 = 1, k11 = 2 };
+  enum class Version : uint8_t { kNone = 0, k10 = 1, k11 = 2, k2 = 4 };
 
   std::string method = "GET";
   std::vector<HttpHeader> headers;  // in file order, names unique in any case, without Host

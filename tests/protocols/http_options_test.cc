@@ -44,7 +44,7 @@ TEST(HttpOptionsTest, Defaults) {
   EXPECT_TRUE(module->network.fallback);
   EXPECT_EQ(module->compression, Compression::kNone);
   EXPECT_EQ(module->header_size_limit, 256u * 1024);
-  EXPECT_THAT(module->tls.alpn, ElementsAre("http/1.1"));
+  EXPECT_THAT(module->tls.alpn, ElementsAre("h2", "http/1.1"));
   EXPECT_THAT(module->files, IsEmpty());
   EXPECT_TRUE(module->refusal.empty());
 }
@@ -204,7 +204,7 @@ TEST(HttpOptionsTest, OddKeysAreWarnedAbout) {
   EXPECT_THAT(WarningsOf("method: CONNECT"), HasSubstr("CONNECT"));
   EXPECT_THAT(WarningsOf("basic_auth: {password_ref: p}"), HasSubstr("no secret manager"));
   EXPECT_THAT(WarningsOf("compression: zstd"), HasSubstr("not a compression"));
-  EXPECT_THAT(WarningsOf("valid_http_versions: [HTTP/2.0]"), HasSubstr("never met"));
+  EXPECT_THAT(WarningsOf("valid_http_versions: [HTTP/2]"), HasSubstr("never met"));
   EXPECT_THAT(WarningsOf("headers: {Content-Length: 5}"), HasSubstr("not sent"));
   EXPECT_THAT(WarningsOf("preferred_ip_protocol: anything"), HasSubstr("ip4"));
 }

@@ -55,6 +55,7 @@ class PlayPeer : public SimPeer {
  public:
   std::optional<Answer> answer = Answer{};
   const Certificate* certificate = nullptr;
+  std::string alpn;
   SimConnection* newest = nullptr;
   std::string received;
   std::unique_ptr<TlsServer> tls;
@@ -74,6 +75,7 @@ class PlayPeer : public SimPeer {
     if (!certificate) return;
     TlsServerOptions options;
     options.chain = {*certificate};
+    options.alpn = alpn;
     tls = std::make_unique<TlsServer>(options);
   }
   std::vector<SimDatagram> datagrams;  // that came, in order
@@ -264,6 +266,7 @@ void Play::Stage(const Line& line) {
     if (w[2] == "refuses") peer.answer->error = ECONNREFUSED;
     if (w[2] == "fails") peer.answer->error = ErrnoOf(w[3]);
     if (w[2] == "speaks") peer.certificate = FindCertificate(w[4]);
+    if (w[2] == "speaks" && w.size() > 6) peer.alpn = w[6];  // speaks tls NAME as h2
     if (w[2] == "echoes") peer.echoes = true;
     if (w[w.size() - 2] == "after") peer.answer->delay = Time(line, w.back());
   } else if (w[0] == "prober" && w.size() == 3) {

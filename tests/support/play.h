@@ -6,6 +6,7 @@
 //   name shop.test is 10.0.0.1 after 2ms     # or: fails dns/not_found; is silent
 //   peer 10.0.0.1:80 accepts after 1ms       # or: refuses after 1ms; is silent; fails EHOSTUNREACH
 //   peer 10.0.0.1:443 speaks tls good        # good, expired, self_signed, wrong_name, ...
+//   peer 10.0.0.1:443 speaks tls good as h2  # and chooses h2 by ALPN
 //   prober lacks ports                       # or: descriptors; memory. The next connect
 //   peers take 10 bytes                      # of what is sent, and no more
 //   at 1ms expect sent "GET / HTTP/1.1"      # the text was sent on the newest connection
