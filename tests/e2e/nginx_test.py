@@ -31,6 +31,7 @@ http {{
     location = /ok {{ add_header X-Team web; return 200 "hello sonde\\n"; }}
     location = /moved {{ return 302 /ok; }}
     location = /away {{ return 301 https://localhost:{good}/ok; }}
+    location = /to-http2 {{ return 302 https://localhost:{http2}/; }}
     location = /circle {{ return 302 /circle; }}
     location = /private {{ auth_basic "private"; auth_basic_user_file {folder}/users; }}
     location = /gzip {{ gzip on; gzip_types *; alias {folder}/www/page; }}
@@ -45,7 +46,7 @@ http {{
 """
 TLS_SERVER = """
   server {{
-    listen 127.0.0.1:{port} ssl;
+    listen 127.0.0.1:{port} {kind};
     ssl_certificate {certificate};
     ssl_certificate_key {key};
     {more}
@@ -151,6 +152,26 @@ def make_cases(ports, certificates, folder):
                            f"key_file: {certificates['good'].key}}}", code=200),
         "tls-client-none": Case(https("client"), trusted, "validation/status", 400),
         "tls-to-http": Case(f"https://localhost:{ports['http']}/", trusted, "tls/protocol"),
+        # HTTP/2, by ALPN
+        "http2": Case(https("http2"), trusted, code=200, http_version=2, http_content_length=12,
+                      http_uncompressed_body_length=12, certificate=certificates["good"]),
+        "http2-off": Case(https("http2"), f"{trusted}\n      enable_http2: false", code=200,
+                          http_version=1.1),
+        "http2-wanted": Case(https("http2"), f"{trusted}\n      valid_http_versions: [HTTP/2.0]",
+                             code=200, http_version=2),
+        "http2-unwanted": Case(https("http2"), f"{trusted}\n      valid_http_versions: [HTTP/1.1]",
+                               "validation/version", 200, http_version=2),
+        "http2-not-spoken": Case(https("good"), f"{trusted}\n      valid_http_versions: [HTTP/2.0]",
+                                 "validation/version", 200, http_version=1.1),
+        "http2-redirect": Case(f"{http}/to-http2", trusted, code=200, http_redirects=1,
+                               http_version=2, http_ssl=1),
+        "http2-page": Case(https("http2", "/page"), trusted, code=200, http_version=2,
+                           http_content_length=page, http_last_modified_timestamp_seconds=MODIFIED),
+        "http2-header": Case(https("http2", "/team"), f"{trusted}\n      fail_if_header_matches: "
+                             "[{header: X-Team, regexp: web}]", "validation/header", 200,
+                             http_version=2, failed_due_to_regex=1),
+        "http2-hung-up": Case(https("http2", "/hang-up"), trusted, "first_byte/reset"),
+        "http2-slow": Case(https("http2", "/slow"), trusted, "body/timeout", 200, http_version=2),
         "http-to-tls": Case(f"http://localhost:{ports['good']}/", "", "validation/status", 400,
                             http_ssl=0),
     }
@@ -174,7 +195,7 @@ def configuration(cases):
 
 def timeout(name):
     # Only a case that must run out of time has little of it.
-    return "1500ms" if name == "slow" else "20s"
+    return "1500ms" if name.endswith("slow") else "20s"
 
 
 class NginxTest(harness.TestCase):
@@ -183,7 +204,7 @@ class NginxTest(harness.TestCase):
         cls.folder = folder = box.folder
         nginx = harness.need("nginx")
         names = ("http", "nobody", "good", "chain", "expired", "early", "self-signed", "untrusted",
-                 "wrong-name", "modern", "client")
+                 "wrong-name", "modern", "client", "http2")
         cls.ports = {}
         while len(set(cls.ports.values())) < len(names):
             cls.ports = {name: harness.free_port() for name in names}
@@ -219,14 +240,20 @@ class NginxTest(harness.TestCase):
             os.utime(www / name, (MODIFIED, MODIFIED))
         box.write("users", "ann:{PLAIN}pass word\n")
         more = {"modern": "ssl_protocols TLSv1.3;",
-                "client": f"ssl_client_certificate {box.folder}/ca.pem; ssl_verify_client on;"}
+                "client": f"ssl_client_certificate {box.folder}/ca.pem; ssl_verify_client on;",
+                "http2": f"root {box.folder}/www; location = /page {{}} "
+                         "location = /team { add_header X-Team web; return 200; } "
+                         "location = /hang-up { return 444; } "
+                         "location = /slow { limit_rate 10; limit_rate_after 1k; "
+                         f"alias {box.folder}/www/page; }}"}
         tls = ""
         for name, port in cls.ports.items():
             if name in ("http", "nobody"):
                 continue
             used = cls.certificates.get(name, cls.certificates["good"])
             tls += TLS_SERVER.format(port=port, certificate=used.bundle, key=used.key,
-                                     more=more.get(name, ""))
+                                     more=more.get(name, ""),
+                                     kind="ssl http2" if name == "http2" else "ssl")
         config = box.write("nginx.conf", NGINX.format(folder=box.folder, tls=tls, **cls.ports))
         box.start("nginx", [nginx, "-p", box.folder, "-e", "stderr", "-c", config],
                   lambda: all(harness.accepts(port) for name, port in cls.ports.items()

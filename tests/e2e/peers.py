@@ -151,6 +151,7 @@ def pages(port, other):
         "/moved-to-refused": [redirect(302, f"http://127.0.0.1:{other['closed']}/")],
         "/moved-to-short": [redirect(302, "/short")],
         "/moved-to-tls": [redirect(302, f"https://localhost:{other['tls']}/ok")],
+        "/moved-to-http2": [redirect(302, f"https://localhost:{other.get('http2', 1)}/ok")],
         "/moved-nowhere": [answer("302 Found", body=HELLO)],
         "/moved-badly": [redirect(302, "http://[::1/")],
         "/moved-relative": [redirect(302, "ok")],
