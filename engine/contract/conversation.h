@@ -134,10 +134,16 @@ struct DatagramOptions {
   bool operator==(const DatagramOptions&) const = default;
 };
 
+// How far a leg goes. Short of the peer nothing is connected: OnOpen says that the probe policy
+// lets it go there (kName: name, port and scheme; kAddress: the resolved address too), and nothing
+// can be written. For what is reached through another peer, a proxy.
+enum class Reach : uint8_t { kPeer, kAddress, kName };
+
 // Where a probe wants to go next, as data. Redirects and proxies are leg plans. The strings must
 // stay valid until the leg was opened or failed (they live in the task's plan or the conversation).
 struct LegPlan {
   Transport transport = Transport::kTcp;
+  Reach reach = Reach::kPeer;
   uint16_t port = 0;
   std::string_view host;                    // name or literal address, without brackets
   std::string_view scheme;                  // for the probe policy: http, https, tcp, ...
@@ -198,12 +204,14 @@ struct NetworkError {
 struct [[nodiscard]] Step {
   enum class Kind : uint8_t { kMore, kPass, kFail, kSecure, kOpen };
   Kind kind = Kind::kMore;
-  Outcome outcome = Outcome::kOk;   // kFail: any outcome that is not kOk
-  bool reusable = false;            // kPass: the connection may carry another probe
-  Instant wake_at;                  // kMore: OnWake then; unset: only on events
-  const LegPlan* leg = nullptr;     // kOpen: closes the current leg first
-  const TlsProfile* tls = nullptr;  // kSecure: start TLS on the open leg (STARTTLS); OnOpen follows
-  std::string_view server_name;     // kSecure
+  Outcome outcome = Outcome::kOk;  // kFail: any outcome that is not kOk
+  bool reusable = false;           // kPass: the connection may carry another probe
+  Instant wake_at;                 // kMore: OnWake then; unset: only on events
+  const LegPlan* leg = nullptr;    // kOpen: closes the current leg first
+  // kSecure: start TLS on the open leg, inside the TLS that it may speak already (STARTTLS, tunnels
+  // of proxies); OnOpen follows
+  const TlsProfile* tls = nullptr;
+  std::string_view server_name;  // kSecure
 
   static Step More() { return {}; }
   static Step WakeAt(Instant at) {

@@ -156,6 +156,7 @@ ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at
   if (!decision.allowed) {
     return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), at);
   }
+  if (plan.reach == Reach::kName) return Opened(slot, network_.Stamp());
   if (plan.address) {
     slot.leg.resolved = true;
     return ConnectTo(slot, *plan.address);
@@ -185,6 +186,7 @@ ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
   if (!decision.allowed) {
     return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), network_.Stamp());
   }
+  if (slot.plan->reach == Reach::kAddress) return Opened(slot, network_.Stamp());
   if (slot.plan->network->bad_source) {
     return FailLeg(slot, Outcome::kProberConfig, "source_ip_address is not an address",
                    network_.Stamp());
@@ -224,8 +226,9 @@ ProbeTable::Next ProbeTable::StartTls(Slot& slot, const TlsProfile& profile,
   slot.leg.tls_start = network_.Stamp();
   slot.leg.tls_end = {};
   slot.leg.tls = nullptr;
-  slot.tls = TlsChannel::Client(*context, profile, server_name,
-                                WallTime{slot.leg.tls_start.ns + wall_offset_.ns});
+  slot.tls =
+      TlsChannel::Client(*context, profile, server_name,
+                         WallTime{slot.leg.tls_start.ns + wall_offset_.ns}, std::move(slot.tls));
   if (!slot.tls) return FailLeg(slot, Outcome::kProberMemory, "TLS", at);
   slot.leg.tls = &slot.tls->facts();
   slot.state = Slot::State::kHandshaking;
@@ -370,6 +373,11 @@ ProbeTable::Next ProbeTable::TakeBytes(Slot& slot, Bytes bytes, Instant at) {
   }
   if (slot.tls->state() == TlsChannel::State::kEnded) {
     return PeerClosed(slot, PeerClose::kEnd, at);
+  }
+  // TLS within TLS: what carries it ended or broke.
+  if (slot.tls->carrier_state() != TlsChannel::State::kOpen) {
+    const bool ended = slot.tls->carrier_state() == TlsChannel::State::kEnded;
+    return PeerClosed(slot, ended ? PeerClose::kTruncated : PeerClose::kReset, at);
   }
   // A record that is broken, or an alert: nobody's end, and no answer is complete by it.
   if (slot.state == Slot::State::kOpen && slot.tls->state() == TlsChannel::State::kFailed) {

@@ -130,13 +130,22 @@ struct TlsChannel::Impl {
     std::copy_n(in.begin(), count, first.begin() + static_cast<std::ptrdiff_t>(first_size));
     first_size += count;
   }
+  // What an inner channel speaks through, and the bytes between the two.
+  struct Carrier {
+    std::unique_ptr<TlsChannel> channel;
+    BufferPool pool;
+    Buffer received = pool.Take(), sent = pool.Take();
+  };
+  std::unique_ptr<Carrier> carrier;
+
   bool LooksLikeTls() const { return first_size == 0 || (first[0] >= 20 && first[0] <= 23); }
 };
 
 TlsChannel::~TlsChannel() = default;
 
 std::unique_ptr<TlsChannel> TlsChannel::Client(SSL_CTX* context, const TlsProfile& profile,
-                                               std::string_view server_name, WallTime now) {
+                                               std::string_view server_name, WallTime now,
+                                               std::unique_ptr<TlsChannel> carrier) {
   std::unique_ptr<TlsChannel> channel(new TlsChannel);
   channel->impl_ = std::make_unique<Impl>();
   Impl& impl = *channel->impl_;
@@ -146,6 +155,10 @@ std::unique_ptr<TlsChannel> TlsChannel::Client(SSL_CTX* context, const TlsProfil
   BIO_set_data(bio, &impl.wire);
   SSL_set_bio(impl.ssl.get(), bio, bio);
   SSL_set_connect_state(impl.ssl.get());
+  if (carrier) {
+    impl.carrier = std::make_unique<Impl::Carrier>();
+    impl.carrier->channel = std::move(carrier);
+  }
 
   std::string name(profile.server_name.empty() ? server_name : profile.server_name);
   if (name.ends_with('.')) name.pop_back();
@@ -172,10 +185,23 @@ TlsChannel::State TlsChannel::Start(Buffer& cipher_out) {
     detail_ = "no usable server name to verify the certificate against";
     return state_ = State::kFailed;
   }
-  impl_->wire = {{}, &cipher_out};
-  Handshake();
-  impl_->wire = {};
+  Converse({}, cipher_out, [this] { Handshake(); });
   return state_;
+}
+
+template <typename Talk>
+void TlsChannel::Converse(Bytes in, Buffer& cipher_out, Talk talk) {
+  Impl::Carrier* carrier = impl_->carrier.get();
+  impl_->wire = {in, carrier ? &carrier->sent : &cipher_out};
+  talk();
+  impl_->wire = {};
+  if (!carrier) return;
+  carrier->channel->Write(carrier->sent.bytes(), cipher_out);
+  carrier->sent.Clear();
+}
+
+TlsChannel::State TlsChannel::carrier_state() const {
+  return impl_->carrier ? impl_->carrier->channel->state() : State::kOpen;
 }
 
 void TlsChannel::Handshake() {
@@ -264,9 +290,20 @@ void TlsChannel::FailWithAlert(int alert) {
 
 TlsChannel::State TlsChannel::Feed(Bytes cipher_in, Buffer& plain_out, Buffer& cipher_out) {
   if (state_ != State::kHandshaking && state_ != State::kOpen) return state_;
+  if (Impl::Carrier* carrier = impl_->carrier.get()) {
+    carrier->received.Clear();
+    carrier->channel->Feed(cipher_in, carrier->received, cipher_out);
+    cipher_in = carrier->received.bytes();
+  }
   impl_->Remember(cipher_in);
-  impl_->wire = {cipher_in, &cipher_out};
-  if (state_ == State::kHandshaking) Handshake();
+  Converse(cipher_in, cipher_out, [this, &plain_out] {
+    if (state_ == State::kHandshaking) Handshake();
+    if (state_ == State::kOpen) ReadPlain(plain_out);
+  });
+  return state_;
+}
+
+void TlsChannel::ReadPlain(Buffer& plain_out) {
   uint8_t plain[kRecord];
   while (state_ == State::kOpen) {
     ERR_clear_error();
@@ -278,28 +315,27 @@ TlsChannel::State TlsChannel::Feed(Bytes cipher_in, Buffer& plain_out, Buffer& c
     }
     plain_out.Append(Bytes(plain, size));
   }
-  impl_->wire = {};
-  return state_;
 }
 
 TlsChannel::State TlsChannel::Write(Bytes plain, Buffer& cipher_out) {
   if (state_ != State::kOpen || plain.empty()) return state_;
-  ERR_clear_error();
-  impl_->wire = {{}, &cipher_out};
-  size_t size = 0;
-  const int done = SSL_write_ex(impl_->ssl.get(), plain.data(), plain.size(), &size);
-  if (done != 1) FailWithError();
-  impl_->wire = {};
+  Converse({}, cipher_out, [this, plain] {
+    ERR_clear_error();
+    size_t size = 0;
+    const int done = SSL_write_ex(impl_->ssl.get(), plain.data(), plain.size(), &size);
+    if (done != 1) FailWithError();
+  });
   return state_;
 }
 
 void TlsChannel::Shutdown(Buffer& cipher_out) {
   if (state_ != State::kOpen && state_ != State::kEnded) return;
-  ERR_clear_error();
-  impl_->wire = {{}, &cipher_out};
-  SSL_shutdown(impl_->ssl.get());
-  ERR_clear_error();
-  impl_->wire = {};
+  Converse({}, cipher_out, [this] {
+    ERR_clear_error();
+    SSL_shutdown(impl_->ssl.get());
+    ERR_clear_error();
+  });
+  if (impl_->carrier) impl_->carrier->channel->Shutdown(cipher_out);
 }
 
 }  // namespace sonde

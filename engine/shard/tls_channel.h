@@ -60,8 +60,11 @@ class TlsChannel {
   // `server_name`: SNI (unless a literal address) and the name the certificate must carry, unless
   // the profile names another.
   // `now` is what validity periods are checked against. Null: out of memory.
+  // `carrier`: an open channel that this one speaks inside of from now on (a proxy's): "cipher" is
+  // the carrier's then. Null: none.
   static std::unique_ptr<TlsChannel> Client(SSL_CTX* context, const TlsProfile& profile,
-                                            std::string_view server_name, WallTime now);
+                                            std::string_view server_name, WallTime now,
+                                            std::unique_ptr<TlsChannel> carrier = nullptr);
   ~TlsChannel();
 
   // Writes the first flight.
@@ -74,10 +77,11 @@ class TlsChannel {
   // Encrypts all of `plain`. Only in kOpen.
   State Write(Bytes plain, Buffer& cipher_out);
 
-  // Queues close_notify for an orderly end.
+  // Queues close_notify for an orderly end, the carrier's too.
   void Shutdown(Buffer& cipher_out);
 
   State state() const { return state_; }
+  State carrier_state() const;  // kOpen when there is none
   // Filled when the handshake ended, well or badly (certificate facts as far as one was received).
   const TlsFacts& facts() const { return facts_; }
   Outcome outcome() const { return outcome_; }           // kFailed: of phase tls
@@ -85,7 +89,12 @@ class TlsChannel {
 
  private:
   TlsChannel() = default;
+  // Runs `talk` with the peer's bytes at hand; what TLS wants sent goes to `cipher_out`, sealed by
+  // the carrier where there is one.
+  template <typename Talk>
+  void Converse(Bytes in, Buffer& cipher_out, Talk talk);
   void Handshake();
+  void ReadPlain(Buffer& plain_out);
   void Stopped(int result);
   void Fail(Outcome outcome, std::string detail);
   void FailWithError();

@@ -377,6 +377,104 @@ TEST(TlsChannel, AForgedRecordFails) {
   EXPECT_TRUE(pair.plain.empty());
 }
 
+// A channel within that of `pair`, to a target behind the pair's server, which passes on what it
+// gets and is given.
+class Nested {
+ public:
+  explicit Nested(Pair& pair, const TlsServerOptions& options) : pair_(pair), target(options) {}
+
+  bool Connect() {
+    auto context = pair_.contexts.For(pair_.profile);
+    pair_.channel = TlsChannel::Client(*context, pair_.profile, "good.test", pair_.now,
+                                       std::move(pair_.channel));
+    pair_.channel->Start(pair_.to_server);
+    Exchange();
+    return pair_.channel->state() == State::kOpen;
+  }
+
+  void Exchange() {
+    for (int round = 0; round < 20 && !pair_.to_server.empty(); ++round) {
+      pair_.Exchange();
+      const std::string passed = pair_.server.received().substr(passed_);
+      passed_ += passed.size();
+      for (size_t i = 0; i < passed.size(); i += pair_.piece) {
+        Deliver(target.Feed(std::string_view(passed).substr(i, pair_.piece)));
+      }
+    }
+  }
+  void Deliver(std::string_view cipher) {
+    if (!cipher.empty()) pair_.Deliver(pair_.server.Write(cipher));
+  }
+
+ private:
+  Pair& pair_;
+  size_t passed_ = 0;
+
+ public:
+  TlsServer target;
+};
+
+TEST(TlsChannel, InsideAnother) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (const size_t piece : {size_t{1}, size_t{7}, size_t{1460}, size_t{1} << 20}) {
+      Pair pair(Serving(Certs().ip, version));
+      pair.piece = piece;
+      ASSERT_TRUE(pair.Connect("192.0.2.7")) << pair.channel->detail();
+      Nested nested(pair, Serving(Certs().good));
+      ASSERT_TRUE(nested.Connect()) << pair.channel->detail();
+      EXPECT_EQ(pair.channel->facts().subject_alternative, "good.test,*.wild.test");
+      EXPECT_EQ(pair.channel->carrier_state(), State::kOpen);
+
+      const std::string big(100'000, 'x');
+      ASSERT_EQ(pair.channel->Write(AsBytes("hello" + big), pair.to_server), State::kOpen);
+      nested.Exchange();
+      EXPECT_EQ(nested.target.received(), "hello" + big);
+      nested.Deliver(nested.target.Write(big + "world"));
+      EXPECT_EQ(pair.plain.text(), big + "world");
+
+      nested.Deliver(nested.target.Shutdown());
+      EXPECT_EQ(pair.channel->state(), State::kEnded);
+      EXPECT_EQ(pair.channel->carrier_state(), State::kOpen);
+      pair.channel->Shutdown(pair.to_server);
+      nested.Exchange();
+      EXPECT_TRUE(nested.target.ended());
+      EXPECT_TRUE(pair.server.ended());
+    }
+  }
+}
+
+TEST(TlsChannel, TheCarrierEndsOrBreaks) {
+  for (const bool broken : {false, true}) {
+    Pair pair(Serving(Certs().good));
+    ASSERT_TRUE(pair.Connect());
+    Nested nested(pair, Serving(Certs().good));
+    ASSERT_TRUE(nested.Connect());
+    std::string cipher = broken ? pair.server.Write("secret") : pair.server.Shutdown();
+    if (broken) cipher.back() = static_cast<char>(cipher.back() ^ 1);
+    pair.Deliver(cipher);
+    EXPECT_EQ(pair.channel->carrier_state(), broken ? State::kFailed : State::kEnded);
+    EXPECT_EQ(pair.channel->state(), State::kOpen);
+    EXPECT_TRUE(pair.plain.empty());
+    // Nothing more can be sent.
+    pair.to_server.Clear();
+    pair.channel->Write(AsBytes("late"), pair.to_server);
+    EXPECT_TRUE(pair.to_server.empty());
+  }
+}
+
+TEST(TlsChannel, WhatIsInsideIsNotTls) {
+  Pair pair(Serving(Certs().good));
+  ASSERT_TRUE(pair.Connect());
+  Nested nested(pair, Serving(Certs().good));
+  auto context = pair.contexts.For(pair.profile);
+  pair.channel =
+      TlsChannel::Client(*context, pair.profile, "good.test", pair.now, std::move(pair.channel));
+  pair.channel->Start(pair.to_server);
+  nested.Deliver("220 mail.example\r\n");
+  EXPECT_EQ(pair.channel->outcome(), Outcome::kTlsProtocol);
+  EXPECT_THAT(pair.channel->detail(), HasSubstr("220 mail.example"));
+}
+
 TEST(TlsChannel, EveryPrefixOfAHandshakeIsUndecided) {
   // One server's bytes, cut anywhere: never open, never failed before the last flight is whole.
   for (size_t cut = 0;; cut += 13) {

@@ -273,7 +273,7 @@ class ConversationDriver {
   void Connect(const LegScript& script, LegFailure until) {
     current_ = Leg{};
     current_.start = now_;
-    if (until == LegFailure::kBeforeResolve) return;
+    if (until == LegFailure::kBeforeResolve || plan_.reach == Reach::kName) return;
     if (!plan_.address) {
       current_.resolve_start = now_;
       Advance(script.resolve);
@@ -283,6 +283,7 @@ class ConversationDriver {
     current_.resolved = true;
     current_.peer = plan_.address ? *plan_.address : script.peer;
     current_.peer.port = plan_.port;
+    if (plan_.reach != Reach::kPeer) return;
     current_.connect_start = now_;
     Advance(script.connect);
     if (until == LegFailure::kConnect) return;
