@@ -5,6 +5,7 @@
 
 #include "protocols/http_detour.h"
 #include "protocols/http_request.h"
+#include "protocols/http_way.h"
 
 namespace sonde {
 
@@ -36,8 +37,7 @@ Step HttpConversation::Start(Instant) {
   }
   // A request that cannot be made is found out after resolving (blackbox_contract 7.3), so that
   // the facts of the address are there all the same.
-  PlanLeg(target_.url, target_.server_name);
-  return Step::Open(plan_);
+  return OpenHop(target_.url, target_.server_name, nullptr);
 }
 
 void HttpConversation::RenderFirst() {
@@ -62,11 +62,17 @@ void HttpConversation::PlanLeg(const Url& url, std::string_view server_name) {
 }
 
 Step HttpConversation::OnOpen(const Leg& leg, Instant at, Output& out) {
-  times_.Opened(leg);
+  if (way_) return OnWay(leg, at, out);
   if (found_ != Outcome::kOk) {
+    times_.Opened(leg);
     attempted_ = no_credentials_;
     return Step::Fail(found_);
   }
+  return Ready(leg, at, out);
+}
+
+Step HttpConversation::Ready(const Leg& leg, Instant at, Output& out) {
+  times_.Opened(leg);
   tls_.Opened(leg);
   attempted_ = true;
   opened_at_ = at;
@@ -74,7 +80,8 @@ Step HttpConversation::OnOpen(const Leg& leg, Instant at, Output& out) {
   state_ = State::kWaiting;
   const bool planned = !detour_ || (!detour_->moved && !module_.names_files);
   ChooseCodec(leg);
-  const std::string_view request = planned ? target_.request : detour_->requests[detour_->current];
+  std::string_view request = planned ? target_.request : detour_->requests[detour_->current];
+  if (way_ && way_->tells_url()) request = way_->request = AbsoluteForm(request);
   if (codec().Send(request, out)) return Step::More();
   return Take(HttpCodec::Event::kBroken, at);
 }
@@ -89,7 +96,8 @@ void HttpConversation::ChooseCodec(const Leg& leg) {
 }
 
 Step HttpConversation::OnLegFailed(const Leg& leg, Outcome outcome, Instant at) {
-  times_.Failed(leg, at);
+  if (way_ && way_->stage == Way::Stage::kProxy) return OnProxyFailed(leg, outcome, at);
+  times_.Failed(way_ ? way_->Told(leg) : leg, at);
   ended_at_ = at;
   // What was found before resolving counts once resolving went well, whatever came of the rest.
   if (found_ != Outcome::kOk && leg.resolved) {
@@ -126,6 +134,7 @@ void HttpConversation::BeginAnswer(Instant at) {
 }
 
 ReadStep HttpConversation::OnBytes(Bytes in, Instant at, Output& out) {
+  if (state_ == State::kTunnel) return OnTunnel(in, at, out);
   Bytes rest = in;
   while (true) {
     const HttpCodec::Event event = codec().Read(&rest, answer_, out);
@@ -332,13 +341,15 @@ Outcome HttpConversation::CutOff(bool reset) {
 
 Step HttpConversation::OnPeerClosed(PeerClose how, Bytes, Instant at, Output&) {
   const bool reset = how == PeerClose::kReset;
+  if (state_ == State::kTunnel) return TunnelClosed(how, at);
   // Without close_notify (kTruncated) a body is taken as it is, as Go and browsers do: too many
   // servers end that way.
   if (state_ == State::kBody && until_close_ && !reset) return EndBody(at);
   return Broken(CutOff(reset), codec().detail(), at);
 }
 
-Outcome HttpConversation::OnDeadline(Instant) {
+Outcome HttpConversation::OnDeadline(Instant at) {
+  if (state_ == State::kTunnel) return TunnelTimedOut(at);
   // What was wrong with the answer stays the reason, though the body never ended.
   if (found_ != Outcome::kOk) return found_;
   return state_ == State::kWaiting

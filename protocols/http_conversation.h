@@ -37,9 +37,12 @@ class HttpConversation final : public Conversation {
  private:
   // Rarely needed: what a redirect changes, or a request that cannot be rendered at load.
   struct Detour;
+  // How a module with proxies gets to a hop.
+  struct Way;
 
   enum class State : uint8_t {
     kOpening,  // no leg is ready
+    kTunnel,   // a proxy is asked for one
     kWaiting,  // the request is on its way, no byte of an answer came
     kHead,
     kBody,
@@ -52,6 +55,21 @@ class HttpConversation final : public Conversation {
   // Before the answer.
   void RenderFirst();
   void PlanLeg(const Url& url, std::string_view server_name);
+  Step Ready(const Leg& leg, Instant at, Output& out);
+
+  // Hops, straight or through proxies. `known`: the target's address, null: to be resolved.
+  Step OpenHop(const Url& url, std::string_view server_name, const Address* known);
+  const Address* HopAddress();  // of the hop so far; null: unknown
+  Step OnWay(const Leg& leg, Instant at, Output& out);
+  Step ChooseWay();
+  Step OnProxy(const Leg& leg, Instant at, Output& out);
+  Step OnProxyFailed(const Leg& leg, Outcome outcome, Instant at);
+  ReadStep OnTunnel(Bytes in, Instant at, Output& out);
+  Step TunnelClosed(PeerClose how, Instant at);
+  Outcome TunnelTimedOut(Instant at);
+  Step TunnelFailed(Instant at);
+  Step Arrived(Instant at, Output& out);
+  std::string AbsoluteForm(std::string_view request) const;
 
   // The head.
   void ChooseCodec(const Leg& leg);
@@ -117,6 +135,7 @@ class HttpConversation final : public Conversation {
 
   Buffer detail_;  // of the pool: failing costs no more than passing
   std::unique_ptr<Detour> detour_;
+  std::unique_ptr<Way> way_;
 };
 
 static_assert(sizeof(HttpConversation) <= kConversationBytes);

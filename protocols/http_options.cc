@@ -278,31 +278,8 @@ class ModuleReader {
   }
 
   void ReadProxy() {
-    std::string url, no_proxy;
-    bool environment = false, unused = false;
-    in_.String("proxy_url", &url);
-    in_.String("no_proxy", &no_proxy);
-    in_.Bool("proxy_from_environment", &environment);
-    in_.Bool("skip_resolve_phase_with_proxy", &unused);
-    const bool header = in_.Mapping("proxy_connect_header") != nullptr;
-    if (header && url.empty() && !environment) {
-      in_.Error("proxy_connect_header",
-                "if proxy_connect_header is configured, proxy_url or proxy_from_environment must "
-                "also be configured");
-    }
-    if (environment && !url.empty()) {
-      in_.Error("proxy_from_environment",
-                "if proxy_from_environment is configured, proxy_url must not be configured");
-    }
-    if (environment && !no_proxy.empty()) {
-      in_.Error("proxy_from_environment",
-                "if proxy_from_environment is configured, no_proxy must not be configured");
-    }
-    if (!no_proxy.empty() && url.empty()) {
-      in_.Error("no_proxy", "if no_proxy is configured, proxy_url must also be configured");
-    }
-    if (!url.empty()) NotYet("proxy_url");
-    if (environment) NotYet("proxy_from_environment");
+    module_.proxies = ReadProxyOptions(in_, module_.network, module_.tls);
+    if (module_.proxies && !module_.proxies->fault.empty()) Refuse(module_.proxies->fault, false);
   }
 
   void ReadOauth2() {

@@ -10,6 +10,7 @@
 
 #include "engine/contract/task.h"
 #include "protocols/body_decoder.h"
+#include "protocols/proxy_options.h"
 #include "protocols/regex.h"
 #include "protocols/status_set.h"
 #include "protocols/url.h"
@@ -74,6 +75,8 @@ struct HttpModule final : Module {
   bool follow_redirects = true;
   RegexList body_matches, body_not_matches;  // fail if any matches; fail unless all match
   std::vector<HttpHeaderRule> header_matches, header_not_matches;
+
+  std::unique_ptr<const ProxyOptions> proxies;  // null: none
 
   TlsProfile tls;
   bool export_untrusted_certificates = true;

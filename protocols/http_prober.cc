@@ -55,6 +55,13 @@ class HttpProberEntry final : public Prober {
     usual.facts.Clear(Fact::kHttpLastModified);
     AddUsualLeg(Transport::kTcp, &usual);
     usual.facts.Set(Fact::kFailedRegex, 0);
+    const auto& module = static_cast<const HttpModule&>(*task.module);
+    if (module.proxies && module.proxies->skip_resolve) {
+      for (const Fact fact :
+           {Fact::kDnsLookupTime, Fact::kIpProtocol, Fact::kIpAddrHash, Fact::kHttpResolve}) {
+        usual.facts.Clear(fact);
+      }
+    }
     if (task.plan->needs_handshake) AddUsualTls({.cipher = true}, &usual);
     return usual;
   }

@@ -84,15 +84,9 @@ Step HttpConversation::Follow(Url next, bool absolute, Instant at) {
     Find(Outcome::kProberConfig, {error.text});
     return Verdict(at);
   }
-  PlanLeg(detour.url, detour.server_name);
-  if (!absolute) {
-    detour.address = times_.peer();
-    detour.address.port = detour.url.port;
-    plan_.address = &detour.address;
-  }
   tls_.Forget();
   state_ = State::kOpening;
-  return Step::Open(plan_);
+  return OpenHop(detour.url, detour.server_name, absolute ? nullptr : HopAddress());
 }
 
 // A later hop begins, or will never be: the answer just read is not the final one.

@@ -2,6 +2,7 @@
 #include "protocols/http_conversation.h"
 #include "protocols/http_date.h"
 #include "protocols/http_detour.h"
+#include "protocols/http_way.h"
 
 namespace sonde {
 
@@ -35,7 +36,9 @@ void HttpConversation::SetPhases(ProbeResult& result, Instant end) const {
 
   if (!attempted_ && !times_.resolve_started()) return;
   FactSet& facts = result.facts;
-  facts.Set(Fact::kHttpResolve, times_.resolve().seconds());
+  // Absent where a proxy resolves, until a redirect adds it.
+  const bool moved = detour_ && detour_->moved;
+  if (times_.resolve_started() || moved) facts.Set(Fact::kHttpResolve, times_.resolve().seconds());
   if (!attempted_) return;
   const bool connected = opened_at_.stamped();  // and a request could be made
   facts.Set(Fact::kHttpConnect, connected ? times_.usable_connect().seconds() : 0);
@@ -61,7 +64,8 @@ void HttpConversation::SetFacts(FactSet& facts) const {
 }
 
 void HttpConversation::SetEvidence(Evidence& evidence) const {
-  evidence.peer = times_.peer();
+  // Through a proxy it is whom the proxy was to reach, where that is known.
+  evidence.peer = way_ && way_->proxy ? way_->target : times_.peer();
   if (detour_ && detour_->moved) evidence.url = detour_->url.Text();
   evidence.detail = detail_.text();
   evidence.head = answer_.shown_head();

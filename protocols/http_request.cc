@@ -171,6 +171,8 @@ class Renderer {
 
 }  // namespace
 
+std::string_view HttpUserAgent() { return kUserAgent; }
+
 bool RenderHttpRequest(const HttpModule& module, const HttpHop& hop, const Files* files,
                        std::string* out, HttpRequestError* error) {
   return Renderer(module, hop, files, out, error).Render();

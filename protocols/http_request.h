@@ -27,6 +27,9 @@ struct HttpRequestError {
   bool body = false;  // the body's file: found out before a request would be attempted
 };
 
+// What requests say they come from, unless the module says otherwise.
+std::string_view HttpUserAgent();
+
 // Appends the request to `out`. False when a file the module names is missing or holds what a
 // header may not hold. `files` may be null when the module names none.
 bool RenderHttpRequest(const HttpModule& module, const HttpHop& hop, const Files* files,

@@ -20,12 +20,14 @@ void LegTimes::Note(const Leg& leg, Instant until) {
   connect_ = connect_ + Span(leg.connect_start, leg.connected, until);
   tls_ = tls_ + Span(leg.tls_start, leg.tls_end, until);
   if (leg.peer.family != IpFamily::kNone) peer_ = leg.peer;
-  if (!(reached_ & kFirst)) {
-    reached_ |= kFirst;
+  if (!(reached_ & kConnect) && leg.connect_start.stamped()) {
     syn_retransmits_ = static_cast<int16_t>(std::min(leg.syn_retransmits, 1000));
     if (leg.kernel_rtt.ns >= 0) {
       kernel_rtt_us_ = static_cast<int32_t>(std::min(leg.kernel_rtt.ns / 1000, int64_t{INT32_MAX}));
     }
+  }
+  if (!(reached_ & kFirst)) {
+    reached_ |= kFirst;
     if (leg.resolve_start.stamped()) {
       reached_ |= kResolve;
       lookup_ = resolve;

@@ -39,7 +39,7 @@ class LegTimes {
 
   // probe_dns_lookup_time_seconds, probe_ip_protocol and probe_ip_addr_hash: of the first leg,
   // present once its resolution started, zero where it failed (blackbox_contract 6). And what the
-  // kernel saw of its TCP connection: probe_tcp_syn_retransmits and probe_tcp_rtt_seconds.
+  // kernel saw of the first TCP connection: probe_tcp_syn_retransmits and probe_tcp_rtt_seconds.
   void SetCommonFacts(FactSet* facts) const;
   // Stages resolve, connect and tls; assigned, not added, so calling it twice is harmless.
   void SetStages(ProbeResult* result) const;
@@ -51,7 +51,7 @@ class LegTimes {
   Duration resolve_, connect_, tls_, usable_connect_, usable_tls_;
   Duration lookup_;  // of the first leg
   Address peer_;
-  int32_t kernel_rtt_us_ = -1;    // of the first leg, as the next
+  int32_t kernel_rtt_us_ = -1;    // of the first connection, as the next
   int16_t syn_retransmits_ = -1;  // -1: unknown
   uint32_t first_hash_ = 0;       // 0 while unresolved
   IpFamily first_family_ = IpFamily::kNone;

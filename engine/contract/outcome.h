@@ -52,6 +52,15 @@ enum class Verdict : uint8_t { kSuccess, kFailed, kInconclusive };
     "the packet's hop limit ran out on the way")                                                  \
   X(ConnectTooBig, Connect, "too_big", Network, "the packet is too large for the way, undivided") \
   X(ConnectError, Connect, "error", Network, "the connection failed for another reason")          \
+  X(ConnectProxyUnreachable, Connect, "proxy_unreachable", Network,                               \
+    "the proxy could not be reached")                                                             \
+  X(ConnectProxyTimeout, Connect, "proxy_timeout", Network, "the proxy did not answer in time")   \
+  X(ConnectProxyClosed, Connect, "proxy_closed", Network,                                         \
+    "the proxy closed or reset the connection instead of answering")                              \
+  X(ConnectProxyAnswer, Connect, "proxy_answer", Network, "the proxy's answer made no sense")     \
+  X(ConnectProxyAuth, Connect, "proxy_auth", Network, "the proxy wants other credentials")        \
+  X(ConnectProxyRefused, Connect, "proxy_refused", Network,                                       \
+    "the proxy did not connect to the target")                                                    \
   X(TlsTimeout, Tls, "timeout", Target, "the TLS handshake did not finish in time")               \
   X(TlsReset, Tls, "reset", Target, "the connection was reset during the TLS handshake")          \
   X(TlsClosed, Tls, "closed", Target, "the peer closed the connection during the TLS handshake")  \

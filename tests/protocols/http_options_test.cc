@@ -169,8 +169,6 @@ TEST(HttpOptionsTest, EveryErrorOfABlockIsReported) {
 
 TEST(HttpOptionsTest, WhatDoesNotWorkYetIsSaidAndRefused) {
   const std::pair<std::string_view, std::string_view> kCases[] = {
-      {"proxy_url: http://proxy:3128", "'proxy_url' is not supported"},
-      {"proxy_from_environment: true", "'proxy_from_environment' is not supported"},
       {"oauth2: {client_id: a, client_secret: s, token_url: http://t}",
        "'oauth2' is not supported"},
       {"fail_if_body_json_matches_cel: 'body.a'", "'fail_if_body_json_matches_cel' is not"},

@@ -101,7 +101,7 @@ TEST(HttpPhasesTest, NothingResolved) {
   probe->FailLeg(Outcome::kProberPolicy, LegFailure::kBeforeResolve);
   EXPECT_THAT(PhasesOf(*probe), IsEmpty());
   EXPECT_FALSE(HasAddressFacts(*probe));
-  probe = MakeHttpProbe({.module = "proxy_url: http://p"});
+  probe = MakeHttpProbe({.module = "oauth2: {client_id: a, token_url: http://p}"});
   probe->Start();
   EXPECT_THAT(PhasesOf(*probe), IsEmpty());
   EXPECT_FALSE(HasAddressFacts(*probe));
