@@ -162,6 +162,12 @@ FILES = [
     ("oauth2 two secrets", http("oauth2: {client_id: a, client_secret: b, client_secret_file: f, "
                                 "token_url: t}"), BAD, None),
     ("proxy", http("proxy_url: 'socks5://p:1080'"), GOOD, None),
+    ("proxy without scheme", http("proxy_url: 'proxy:3128'"), GOOD, None),
+    ("proxy of a scheme we lack", http("proxy_url: 'ftp://p'"), GOOD, None),
+    ("proxy address alone", http("proxy_url: '127.0.0.1:3128'"), BAD, None),
+    ("proxy with a blank", http("proxy_url: 'http://p x:1'"), BAD, None),
+    ("proxy of no port", http("proxy_url: 'http://p:99999'"), BAD, GOOD),
+    ("proxy header text", http("proxy_url: 'http://p', proxy_connect_header: {A: b}"), BAD, None),
     ("proxy header", http("proxy_url: 'http://p', proxy_connect_header: {A: [b]}"), GOOD, None),
     ("proxy header alone", http("proxy_connect_header: {A: [b]}"), BAD, None),
     ("proxy from environment", http("proxy_from_environment: true"), GOOD, BAD),

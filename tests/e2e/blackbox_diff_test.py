@@ -18,12 +18,13 @@ import urllib.request
 
 import authority
 import harness
-from peers import (CLOSE, LINE, RESET, STALL, STARTTLS, DnsPeer, Drain, HttpPeer, Listener, lines,
-                   play)
+from peers import (CLOSE, LINE, RESET, STALL, STARTTLS, DnsPeer, Drain, HttpPeer, Listener,
+                   ProxyPeer, lines, play)
 
 OTHER = harness.need("prometheus-blackbox-exporter")
 NGINX = harness.need("nginx")
 harness.need("openssl")
+MICROSOCKS = harness.need("microsocks")
 SCRAPE_TIMEOUT = "2.5"  # 2 s after the offset
 SHORT = "1.1"           # 0.6 s: for peers that never answer
 
@@ -34,7 +35,7 @@ NEWER = {"probe_timeout_seconds", "probe_tls_cipher_info", "probe_failed_due_to_
 UNTRUSTED = {"probe_ssl_earliest_cert_expiry", "probe_ssl_last_chain_info",
              "probe_ssl_last_chain_expiry_timestamp_seconds", "probe_ssl_verify_result_info"}
 # What these give back holds the User-Agent, whose lengths differ.
-ECHOES = re.compile("/(echo|moved-30[378])$")
+ECHOES = re.compile(r"/(echo|moved-30[378])$|//seen\.example/")
 # Values that are times: only whether they are 0 is compared.
 TIMES = re.compile(r"probe_(duration_seconds|dns_lookup_time_seconds|\w+_duration_seconds)$")
 AT_ONCE = 0.1
@@ -184,6 +185,85 @@ def http2_modules(tls):
         "h2_status": module(valid_status_codes=[404]),
         "h2_not_ssl": module(fail_if_ssl=True),
     }
+
+
+def proxy_modules(peers):
+    def through(port, scheme="http", login="", **options):
+        return http(tls_config={"ca_file": str(peers.ca)},
+                    proxy_url=f"{scheme}://{login}127.0.0.1:{port}", **options)
+    ports = peers.proxies
+    seen = {"skip_resolve_phase_with_proxy": True}
+    return {
+        "proxy": through(ports["open"]),
+        "proxy_by_name": http(proxy_url=f"http://localhost:{ports['open']}"),
+        "proxy_skip": through(ports["open"], skip_resolve_phase_with_proxy=True),
+        "proxy_not_followed": through(ports["open"], follow_redirects=False),
+        "proxy_login": through(ports["login"], login="u:p@"),
+        "proxy_wrong_login": through(ports["login"], login="u:q@"),
+        "proxy_no_login": through(ports["login"]),
+        "proxy_header": through(ports["header"], proxy_connect_header={"X-Token": ["t"]}),
+        "proxy_wrong_header": through(ports["header"], proxy_connect_header={"X-Token": ["u"]}),
+        "proxy_closed": through(peers.closed.port),
+        "proxy_silent": through(peers.lines["silent"].port),
+        "proxy_garbage": through(peers.lines["ssh"].port),
+        "proxy_tls": through(ports["tls"], "https"),
+        "proxy_not_tls": through(ports["open"], "https"),
+        "proxy_socks": through(ports["socks"], "socks5"),
+        "proxy_socks_skip": through(ports["socks"], "socks5", skip_resolve_phase_with_proxy=True),
+        "proxy_not_socks": through(ports["open"], "socks5"),
+        "proxy_ftp": through(ports["open"], "ftp"),
+        "proxy_seen": through(ports["open"], **seen, fail_if_body_not_matches_regexp=[
+            "^GET http://seen.example/x\\?y=1 HTTP/1.1\r\n", "\nHost: seen.example\r\n",
+            "(?i)connection: close"], fail_if_body_matches_regexp=["(?i)proxy-"]),
+        "proxy_seen_login": through(ports["open"], login="u:p%40@", **seen,
+                                    fail_if_body_not_matches_regexp=[
+                                        "Proxy-Authorization: Basic dTpwQA=="]),
+        "proxy_seen_host": through(ports["open"], **seen, headers={"Host": "seen.example"},
+                                   fail_if_body_not_matches_regexp=["^GET http://seen.example/"]),
+        "proxy_seen_header": through(ports["open"], **seen, proxy_connect_header={"X-Token": ["t"]},
+                                     fail_if_body_matches_regexp=["(?i)x-token"]),
+    }
+
+
+def proxy_cases(peers):
+    http_page = f"http://127.0.0.1:{peers.http.port}"
+    https_page = f"https://127.0.0.1:{peers.tls['good'].port}"
+
+    def page(module, base, path="/ok", **more):
+        return Case(f"{module} {base}{path}", module, base + path, **more)
+    working = ("proxy", "proxy_skip", "proxy_login", "proxy_socks", "proxy_socks_skip",
+               "proxy_header")
+    for module in working:
+        if module != "proxy_header":  # it is of CONNECT alone
+            yield page(module, http_page, success=1)
+        yield page(module, https_page, success=1)
+        yield page(module, https_page, "/404", success=0)
+    for base in (http_page, https_page):
+        for path in ("/moved", "/closes", "/short", "/chunked", "/until-close"):
+            yield page("proxy", base, path)
+        yield page("proxy_not_followed", base, "/moved")
+        yield page("proxy", base, "/silent", timeout=SHORT, success=0)
+        for module in ("proxy_wrong_login", "proxy_no_login", "proxy_closed", "proxy_garbage",
+                       "proxy_not_tls", "proxy_not_socks"):
+            yield page(module, base, success=0)
+        yield page("proxy_silent", base, timeout=SHORT, success=0)
+    for path in ("/moved-host", "/moved-to-tls", "/moved-to-refused"):
+        yield page("proxy", http_page, path)
+    yield page("proxy_by_name", f"http://localhost:{peers.http.port}", success=1)
+    yield page("proxy_wrong_header", https_page, success=0)
+    yield page("proxy", f"http://127.0.0.1:{peers.closed.port}", success=0)
+    yield page("proxy", f"https://127.0.0.1:{peers.closed.port}", success=0)
+    yield page("proxy_socks", f"https://127.0.0.1:{peers.closed.port}", success=0)
+    yield page("proxy", f"https://127.0.0.1:{peers.tls['expired'].port}", success=0, more=UNTRUSTED)
+    # What of TLS counts is the target's, here; there the proxy's, where the target has none.
+    yield page("proxy_tls", https_page, success=1)
+    yield page("proxy_tls", http_page, success=1, differ=("probe_http_ssl",), less=(
+        "probe_ssl_earliest_cert_expiry", "probe_ssl_last_chain_expiry_timestamp_seconds",
+        "probe_ssl_last_chain_info", "probe_tls_version_info"))
+    for module in ("proxy_seen", "proxy_seen_login", "proxy_seen_host", "proxy_seen_header"):
+        yield page(module, "http://seen.example", "/x?y=1", success=1)
+    yield page("proxy", "http://nowhere.invalid", success=0)
+    yield page("proxy_skip", "https://nowhere.invalid:1", success=0)
 
 
 def modules(ca):
@@ -671,6 +751,14 @@ class Peers:
         self.pop3s = Listener(lambda c: play(c, [lines("+OK ready"), LINE(b"QUIT"), lines("+OK")]),
                               contexts["good"])
         self.dns = DnsPeer(contexts["good"])
+        self.proxy_peers = {
+            "open": ProxyPeer(),
+            "login": ProxyPeer(b"Proxy-Authorization: Basic dTpw\r\n"),  # u:p
+            "header": ProxyPeer(b"X-Token: t\r\n"),
+            "tls": ProxyPeer(tls=contexts["good"]),
+        }
+        self.proxies = {name: peer.port for name, peer in self.proxy_peers.items()}
+        self.proxies["socks"] = harness.free_port()
 
     @staticmethod
     def context(certificate):
@@ -689,7 +777,8 @@ class Peers:
                   lambda: all(harness.accepts(port) for port in self.nginx.values()))
 
     def all(self):
-        return [self.http, self.dns, self.pop3s, *self.tls.values(), *self.lines.values()]
+        return [self.http, self.dns, self.pop3s, *self.tls.values(), *self.lines.values(),
+                *self.proxy_peers.values()]
 
 
 def fetch(address, case):
@@ -725,7 +814,10 @@ class DifferentialTest(harness.TestCase):
         for peer in cls.peers.all():
             box.callback(peer.stop)
         cls.peers.start_nginx(box)
-        config = json.dumps({"modules": modules(cls.peers.ca)})
+        socks = cls.peers.proxies["socks"]
+        box.start("microsocks", [MICROSOCKS, "-i", "127.0.0.1", "-p", socks],
+                  ready=lambda: harness.accepts(socks))
+        config = json.dumps({"modules": {**modules(cls.peers.ca), **proxy_modules(cls.peers)}})
         path = box.write("blackbox.yml", config)
         port = harness.free_port()
         cls.theirs = f"127.0.0.1:{port}"
@@ -803,6 +895,9 @@ class DifferentialTest(harness.TestCase):
 
     def test_http2(self):
         self.assertGreaterEqual(self.run_cases(http2_cases(self.peers)), 60)
+
+    def test_proxy(self):
+        self.run_cases(proxy_cases(self.peers))
 
     def test_tcp(self):
         self.run_cases(tcp_cases(self.peers))

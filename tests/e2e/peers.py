@@ -1,5 +1,6 @@
 """Peers that misbehave on purpose, scripted: HTTP answers by path, and line dialogues by port."""
 import gzip
+import select
 import socket
 import ssl
 import struct
@@ -229,6 +230,56 @@ class HttpPeer:
         if words[0] == b"HEAD" and isinstance(steps[0], bytes):
             steps = [steps[0].split(b"\r\n\r\n")[0] + b"\r\n\r\n"]
         play(connection, steps)
+
+    def stop(self):
+        self.listener.stop()
+
+
+def pump(one, other):
+    """Passes on what either says until one of them ends."""
+    while True:
+        ready = [s for s in (one, other) if isinstance(s, ssl.SSLSocket) and s.pending()]
+        for end in ready or select.select([one, other], [], [], 60)[0]:
+            data = end.recv(65536)
+            if not data:
+                return
+            (other if end is one else one).sendall(data)
+
+
+class ProxyPeer:
+    """An HTTP proxy: CONNECT, and whole URLs. `wanted`: a header line without which it answers 407.
+    What is asked of the host seen.example it answers itself: with what it was asked."""
+
+    def __init__(self, wanted=b"", tls=None):
+        self.wanted = wanted.lower()
+        self.listener = Listener(self.serve, tls)
+        self.port = self.listener.port
+
+    def serve(self, connection):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            byte = connection.recv(1)
+            if not byte:
+                return
+            head += byte
+        method, target, _ = head.split(b" ", 2)
+        if self.wanted not in head.lower():
+            return play(connection, [answer("407 Proxy Authentication Required",
+                                            "Proxy-Authenticate: Basic", body=HELLO)])
+        if target.startswith(b"http://seen.example/"):
+            return play(connection, [answer(body=head)])
+        authority = target if method == b"CONNECT" else target.split(b"/")[2]
+        host, _, port = authority.decode().rpartition(":")
+        try:
+            behind = socket.create_connection((host, int(port)), timeout=60)
+        except OSError:
+            return play(connection, [answer("502 Bad Gateway", body=HELLO)])
+        with behind:
+            if method == b"CONNECT":
+                connection.sendall(lines("HTTP/1.1 200 Connection established", ""))
+            else:
+                behind.sendall(head.replace(b"http://" + authority, b"", 1))
+            return pump(connection, behind)
 
     def stop(self):
         self.listener.stop()
