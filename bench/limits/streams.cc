@@ -1,0 +1,150 @@
+// Connections: opened and closed, with an HTTP exchange in between, or kept for many of them.
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "bench/limits/limits.h"
+
+namespace sonde::limits {
+namespace {
+
+enum class Kind { kConnect, kHttp, kHttpKept };
+enum class State : uint8_t { kNone, kConnecting, kWaiting };
+
+constexpr std::string_view kRequest =
+    "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: limits\r\nConnection: close\r\n\r\n";
+constexpr std::string_view kRequestKept =
+    "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: limits\r\n\r\n";
+constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+class Streams {
+ public:
+  Streams(const Options& options, Kind kind)
+      : options_(options),
+        kind_(kind),
+        epoll_(epoll_create1(EPOLL_CLOEXEC)),
+        pacer_(options, epoll_),
+        meter_(options),
+        states_(65536) {}
+  ~Streams() { close(epoll_); }
+
+  void Run(const char* name) {
+    epoll_event events[256];
+    Start();
+    while (meter_.Going()) {
+      const int count = epoll_wait(epoll_, events, 256, 100);
+      for (int i = 0; i < count; ++i) {
+        if (events[i].data.fd == pacer_.fd()) {
+          pacer_.Tick();
+        } else {
+          OnReady(events[i].data.fd, events[i].events);
+        }
+      }
+      Start();
+    }
+    meter_.Print(name);
+  }
+
+ private:
+  void Start() {
+    for (int left = pacer_.Take(busy_); left > 0; --left) Open();
+  }
+
+  void Open() {
+    const sockaddr_in to = TargetAddress(options_, next_++);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return meter_.Failed("socket", errno);
+    if (connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0 &&
+        errno != EINPROGRESS) {
+      meter_.Failed("connect", errno);
+      close(fd);
+      return;
+    }
+    epoll_event event{};
+    event.events = kInterest;
+    event.data.fd = fd;
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) Die("epoll_ctl", errno);
+    states_[static_cast<size_t>(fd)] = State::kConnecting;
+    ++busy_;
+  }
+
+  void Close(int fd) {
+    if (options_.reset) {
+      const linger now{1, 0};
+      setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    states_[static_cast<size_t>(fd)] = State::kNone;
+    close(fd);
+    --busy_;
+  }
+
+  void Fail(int fd, const char* what, int error) {
+    meter_.Failed(what, error);
+    Close(fd);
+  }
+
+  void OnReady(int fd, uint32_t events) {
+    State& state = states_[static_cast<size_t>(fd)];
+    if (state == State::kConnecting) {
+      if ((events & (EPOLLERR | EPOLLHUP)) != 0) return Fail(fd, "connecting failed", 0);
+      if ((events & EPOLLOUT) == 0) return;
+      tcp_info info;
+      socklen_t size = sizeof info;
+      getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+      if (kind_ == Kind::kConnect) {
+        meter_.Done();
+        return Close(fd);
+      }
+      state = State::kWaiting;
+      if (!Ask(fd)) return;
+    }
+    if (state == State::kWaiting && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) Answered(fd);
+  }
+
+  bool Ask(int fd) {
+    const std::string_view request = kind_ == Kind::kHttp ? kRequest : kRequestKept;
+    if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) ==
+        static_cast<ssize_t>(request.size())) {
+      return true;
+    }
+    Fail(fd, "send", errno);
+    return false;
+  }
+
+  // The farm's answer is small: it comes whole or not at all.
+  void Answered(int fd) {
+    const ssize_t count = recv(fd, buffer_, sizeof buffer_, 0);
+    if (count < 0 && errno == EAGAIN) return;
+    if (count < 16 || std::memcmp(buffer_ + 9, "200", 3) != 0 ||
+        memmem(buffer_, static_cast<size_t>(count), "\r\n\r\n", 4) == nullptr) {
+      return Fail(fd, "no HTTP answer of status 200", count < 0 ? errno : 0);
+    }
+    meter_.Done();
+    if (kind_ == Kind::kHttp) return Close(fd);
+    Ask(fd);
+  }
+
+  const Options options_;
+  const Kind kind_;
+  const int epoll_;
+  Pacer pacer_;
+  Meter meter_;
+  std::vector<State> states_;  // by descriptor
+  int busy_ = 0;
+  unsigned next_ = 0;
+  char buffer_[65536];
+};
+
+}  // namespace
+
+void RunConnect(const Options& options) { Streams(options, Kind::kConnect).Run("tcp"); }
+void RunHttpNew(const Options& options) { Streams(options, Kind::kHttp).Run("http"); }
+void RunHttpKept(const Options& options) { Streams(options, Kind::kHttpKept).Run("http-kept"); }
+
+}  // namespace sonde::limits
