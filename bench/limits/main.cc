@@ -91,7 +91,10 @@ bool Meter::Going() {
 }
 
 void Meter::Failed(const char* what, int error) {
-  ++failed_;
+  if (++failed_ == 1) {
+    std::fprintf(stderr, "limits: the first failure: %s%s%s\n", what, error ? ": " : "",
+                 error ? std::strerror(error) : "");
+  }
   if (failed_ > 1000 && failed_ > done_) Die(what, error);
 }
 
@@ -178,7 +181,8 @@ int main(int argc, char** argv) {
   app.add_option("--port", options.port, "Of the target");
   app.add_option("--seconds", options.seconds, "Measured")->check(CLI::Range(0.1, 3600.0));
   app.add_option("--in-flight", options.in_flight, "Exchanges, or connections, at a time")
-      ->check(CLI::Range(1, 60000));
+      ->check(CLI::Range(1, 60000))
+      ->take_last();
   app.add_option("--addresses", options.addresses, "Targets, from 127.1.0.1 on; 1: 127.0.0.1")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--rate", options.rate, "Exchanges a second; 0: as fast as they end")
