@@ -119,12 +119,16 @@ class TextProxy(http.server.ThreadingHTTPServer):
 
 
 class Prometheus(harness.Program):
-    def __init__(self, box, jobs, *flags):
+    """`jobs`: {name: address}, or scrape configurations as they stand in prometheus.yml."""
+
+    def __init__(self, box, jobs, *flags, every=SCRAPE_SECONDS):
+        if isinstance(jobs, dict):
+            jobs = [{"job_name": job, "static_configs": [{"targets": [target]}]}
+                    for job, target in jobs.items()]
         self.address = f"127.0.0.1:{harness.free_port()}"
-        config = {"global": {"scrape_interval": f"{int(SCRAPE_SECONDS * 1000)}ms",
-                             "scrape_timeout": f"{int(SCRAPE_SECONDS * 1000)}ms"},
-                  "scrape_configs": [{"job_name": job, "static_configs": [{"targets": [target]}]}
-                                     for job, target in jobs.items()]}
+        config = {"global": {"scrape_interval": f"{int(every * 1000)}ms",
+                             "scrape_timeout": f"{int(every * 1000)}ms"},
+                  "scrape_configs": jobs}
         path = box.write("prometheus.json", json.dumps(config))  # JSON is YAML
         super().__init__("prometheus", [
             PROMETHEUS, f"--config.file={path}", f"--web.listen-address={self.address}",
