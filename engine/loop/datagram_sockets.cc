@@ -43,7 +43,7 @@ void DatagramSockets::OpenDefaults() {
   for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
     const SharedSocket icmp = Join(Transport::kIcmp, family, network, echo);
     if (icmp.socket != kNoSocket) Leave(icmp.socket);
-    for (size_t i = 0; i < kUdpPool; ++i) {
+    for (turn_in_pool_ = 0; turn_in_pool_ < kUdpPool; ++turn_in_pool_) {
       const SharedSocket udp = Join(Transport::kUdp, family, network, {});
       if (udp.socket != kNoSocket) Leave(udp.socket);
     }
@@ -63,7 +63,7 @@ SharedSocket DatagramSockets::Join(Transport transport, IpFamily family,
   const size_t pool = transport == Transport::kUdp ? kUdpPool : 1;
   size_t found = 0;
   SocketId first = kNoSocket, chosen = kNoSocket;
-  const size_t wanted = pool > 1 ? next_in_pool_++ % pool : 0;
+  const size_t wanted = turn_in_pool_ % pool;
   for (size_t i = 0; i < sockets_.size() && chosen == kNoSocket; ++i) {
     if (!matches(*sockets_[i])) continue;
     if (first == kNoSocket) first = static_cast<SocketId>(i);
@@ -169,6 +169,7 @@ std::span<const SentDatagram> DatagramSockets::SendQueued() {
     }
   }
   to_send_.resize(kept);
+  ++turn_in_pool_;
   return sent_;
 }
 

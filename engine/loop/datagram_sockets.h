@@ -25,7 +25,8 @@ class DatagramSockets final : private Poller::Handler {
  public:
   static constexpr size_t kMostSockets = 256;
   static constexpr size_t kBatch = MessageArena::kMessages;
-  static constexpr size_t kUdpPool = 4;  // sockets per set of options: ports and ids to go round
+  static constexpr size_t kUdpPool =
+      4;  // sockets per set of options, by turns: ports and ids to go round
   static constexpr int kReceiveBuffer = 8 << 20;
 
   struct Options {
@@ -122,7 +123,7 @@ class DatagramSockets final : private Poller::Handler {
   std::unique_ptr<MessageArena> arena_;
   std::vector<std::unique_ptr<Socket>> sockets_;  // by SocketId
   std::vector<SocketId> by_fd_;
-  size_t next_in_pool_ = 0;
+  size_t turn_in_pool_ = 0;  // what is queued together leaves through one socket
   size_t open_ = 0;
   size_t queued_ = 0;
   uint64_t dropped_ = 0;

@@ -417,7 +417,7 @@ TEST(HttpAnswerTest, ABombIsCutOff) {
   EXPECT_EQ(FactOf(*probe, Fact::kHttpBodyLength), static_cast<double>(BodyBudget::kDecompressed));
 }
 
-TEST(HttpConversationTest, Size) { EXPECT_LE(sizeof(HttpConversation), 720u); }
+TEST(HttpConversationTest, Size) { EXPECT_LE(sizeof(HttpConversation), 728u); }
 
 }  // namespace
 }  // namespace sonde
