@@ -213,7 +213,7 @@ bool FederatePage::RunStep(size_t full, size_t* work) {
   const size_t end = step.choices.empty() ? 0 : tasks_.size();
   for (; place_ < end; ++place_) {
     if (out_->size() >= full || *work >= kWork) return false;
-    ++*work;
+    *work += step.choices.size();
     if (marks_[place_].there) WriteTask(step, *tasks_[place_], marks_[place_]);
   }
   if (step.ready.empty()) return true;

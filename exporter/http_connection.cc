@@ -374,6 +374,7 @@ void HttpConnection::FillSlice(std::string& out) {
   for (int i = 0; i < kSliceCalls && out.size() < kSliceBytes && raw < kSliceRawBytes; ++i) {
     std::string& chunk = gzip_ ? scratch_ : out;
     const size_t before = chunk.size();
+    const size_t made = raw;
     const BodyStep step = source_->Next(chunk);
     raw += chunk.size() - before;
     if (gzip_) {
@@ -391,6 +392,7 @@ void HttpConnection::FillSlice(std::string& out) {
       if (gzip_ && raw > 0) body_failed_ = !gzip_->Flush(out);
     }
     if (body_ended_ || body_failed_ || later_) break;
+    if (raw == made) break;  // a call's worth of work without a byte: the others' turn
   }
   filling_ = false;
 }

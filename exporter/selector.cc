@@ -59,9 +59,18 @@ struct NumberEscape {
 constexpr std::array<NumberEscape, 4> kNumberEscapes = {
     {{'x', 2, 16, 255}, {'u', 4, 16, 0x10ffff}, {'U', 8, 16, 0x10ffff}, {'0', 3, 8, 255}}};
 
+// What is left of the limits that hold for all selectors of a request. Taken before an expression
+// is compiled, for compiling is what costs.
+struct SelectorBudget {
+  size_t matchers = SelectorLimits::kMatchers;
+  size_t regexes = SelectorLimits::kRegexes;
+  size_t instructions = SelectorLimits::kInstructions;
+};
+
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  // `budget`: what the request's selectors may still hold.
+  Parser(std::string_view text, SelectorBudget& budget) : text_(text), budget_(budget) {}
 
   absl::StatusOr<Selector> Read() {
     if (text_.size() > SelectorLimits::kBytes) {
@@ -78,6 +87,7 @@ class Parser {
   char Peek() const { return AtEnd() ? '\0' : text_[at_]; }
 
   bool Fail(size_t at, std::string message) {
+    if (!error_.ok()) return false;  // the first is the cause
     const std::string_view before = text_.substr(0, at);
     const auto line = std::count(before.begin(), before.end(), '\n') + 1;
     const size_t begin = before.rfind('\n') + 1;  // npos + 1 is 0
@@ -191,13 +201,28 @@ class Parser {
   }
 
   bool Add(std::string name, Op op, std::string value, size_t at = 0) {
-    if (selector_.size() == SelectorLimits::kMatchers) {
-      return Fail(at, "more than " + std::to_string(SelectorLimits::kMatchers) + " matchers");
+    const bool regex = op == Op::kMatches || op == Op::kMatchesNot;
+    if (!Take(budget_.matchers, 1)) return TooMany(at, SelectorLimits::kMatchers, "matchers");
+    if (regex && !Take(budget_.regexes, 1)) {
+      return TooMany(at, SelectorLimits::kRegexes, "regular expressions");
     }
     auto matcher = LabelMatcher::Make(std::move(name), op, std::move(value));
     if (!matcher.ok()) return Fail(at, std::string(matcher.status().message()));
+    if (!Take(budget_.instructions, matcher->instructions())) {
+      return Fail(at, "the regular expressions of one request are too large together");
+    }
     selector_.push_back(*std::move(matcher));
     return true;
+  }
+
+  static bool Take(size_t& left, size_t wanted) {
+    if (wanted > left) return false;
+    left -= wanted;
+    return true;
+  }
+  bool TooMany(size_t at, size_t most, std::string_view what) {
+    return Fail(at,
+                "more than " + std::to_string(most) + " " + std::string(what) + " in one request");
   }
 
   bool ReadString(std::string_view expected, std::string* out) {
@@ -258,6 +283,7 @@ class Parser {
   }
 
   const std::string_view text_;
+  SelectorBudget& budget_;
   size_t at_ = 0, begin_ = 0;
   bool named_ = false;  // by a name before the braces, or a quoted one in them
   Selector selector_;
@@ -282,8 +308,7 @@ absl::StatusOr<LabelMatcher> LabelMatcher::Make(std::string name, Op op, std::st
   if (!regex->ok()) {
     return absl::InvalidArgumentError("error parsing regexp: " + regex->error());
   }
-  constexpr int kInstructionsPerComparison = 64;
-  matcher.cost_ += 1 + static_cast<size_t>(regex->ProgramSize() / kInstructionsPerComparison);
+  matcher.instructions_ = static_cast<size_t>(std::max(1, regex->ProgramSize()));
   matcher.regex_ = std::move(regex);
   return matcher;
 }
@@ -295,33 +320,24 @@ bool LabelMatcher::Matches(std::string_view text) const {
   return holds == (op_ == Op::kEqual || op_ == Op::kMatches);
 }
 
-absl::StatusOr<Selector> ParseSelector(std::string_view text) { return Parser(text).Read(); }
+absl::StatusOr<Selector> ParseSelector(std::string_view text) {
+  SelectorBudget budget;
+  return Parser(text, budget).Read();
+}
 
 absl::StatusOr<std::vector<Selector>> ParseSelectors(const std::vector<std::string>& texts) {
-  const auto too_many = [](size_t most, std::string_view what) {
-    return absl::InvalidArgumentError("match[]: more than " + std::to_string(most) + " " +
-                                      std::string(what) + " in one request");
-  };
   if (texts.size() > SelectorLimits::kSelectors) {
-    return too_many(SelectorLimits::kSelectors, "selectors");
+    return absl::InvalidArgumentError("match[]: more than " +
+                                      std::to_string(SelectorLimits::kSelectors) +
+                                      " selectors in one request");
   }
+  SelectorBudget budget;
   std::vector<Selector> selectors;
-  size_t matchers = 0, regexes = 0;
   for (const std::string& text : texts) {
-    auto selector = ParseSelector(text);
+    auto selector = Parser(text, budget).Read();
     if (!selector.ok()) {
       return absl::InvalidArgumentError("match[] " + Quote(text) + ": " +
                                         std::string(selector.status().message()));
-    }
-    matchers += selector->size();
-    regexes += static_cast<size_t>(
-        std::count_if(selector->begin(), selector->end(), [](const LabelMatcher& matcher) {
-          return matcher.op() == Op::kMatches || matcher.op() == Op::kMatchesNot;
-        }));
-    if (matchers > SelectorLimits::kMatchers)
-      return too_many(SelectorLimits::kMatchers, "matchers");
-    if (regexes > SelectorLimits::kRegexes) {
-      return too_many(SelectorLimits::kRegexes, "regular expressions");
     }
     selectors.push_back(*std::move(selector));
   }

@@ -31,7 +31,7 @@ class LabelMatcher {
 
   // Bytes one compiled expression may take, its automaton included: one that does not fit is an
   // error, an automaton that would outgrow it is slower instead.
-  static constexpr int64_t kRegexBytes = 1024 * 1024;
+  static constexpr int64_t kRegexBytes = 256 * 1024;
 
   // `value` of kMatches and kMatchesNot is an expression in RE2's syntax (Go's), anchored at both
   // ends, whose `.` matches a line end too, as in Prometheus 3. The error is RE2's text.
@@ -42,13 +42,16 @@ class LabelMatcher {
   const std::string& value() const { return value_; }
 
   bool Matches(std::string_view text) const;
-  // What Matches costs, in comparisons of two texts: 1, or more by the size of the expression.
-  size_t cost() const { return cost_; }
+  // What Matches costs at worst, in comparisons of two texts: 1, or more by the size of the
+  // expression.
+  size_t cost() const { return 1 + instructions_; }
+  // Of the compiled expression; 0 without one.
+  size_t instructions() const { return instructions_; }
 
  private:
   std::string name_, value_;
   Op op_ = Op::kEqual;
-  size_t cost_ = 1;
+  size_t instructions_ = 0;
   std::shared_ptr<const re2::RE2> regex_;  // null: compares
 };
 
@@ -56,10 +59,11 @@ class LabelMatcher {
 using Selector = std::vector<LabelMatcher>;
 
 struct SelectorLimits {
-  static constexpr size_t kBytes = 16 * 1024;  // of one selector: what a request can hold
-  static constexpr size_t kSelectors = 128;    // of one request
-  static constexpr size_t kMatchers = 256;     // of all of them
-  static constexpr size_t kRegexes = 64;       // of all of them
+  static constexpr size_t kBytes = 16 * 1024;         // of one selector: what a request can hold
+  static constexpr size_t kSelectors = 128;           // of one request
+  static constexpr size_t kMatchers = 256;            // of all of them
+  static constexpr size_t kRegexes = 64;              // of all of them
+  static constexpr size_t kInstructions = 16 * 1024;  // of all compiled expressions together
 };
 
 // InvalidArgument with the place, as Prometheus says it: "1:4: parse error: unexpected ...", line

@@ -181,5 +181,15 @@ TEST(Selectors, OfOneRequest) {
               HasSubstr("more than 64 regular expressions"));
 }
 
+// The limit holds for what a request compiles, before it is compiled.
+TEST(Selectors, LargeExpressionsShareALimit) {
+  const std::string large = "a=~\"(b?c){300}d\"";
+  ASSERT_TRUE(ParseSelectors({"{" + large + "}"}).ok());
+  EXPECT_THAT(
+      std::string(ParseSelectors({"{" + Repeated(large + ",", 60) + "}"}).status().message()),
+      HasSubstr("too large together"));
+  EXPECT_FALSE(ParseSelector("{a=~\"((b?c){100}){100}\"}").ok());
+}
+
 }  // namespace
 }  // namespace sonde
