@@ -108,6 +108,17 @@ struct PasswordChecker::Check {
     return std::any_of(asked.begin(), asked.end(), [](const auto& one) { return !one.expired(); });
   }
 
+  // False: too many wait for this answer. Who asked and went makes room.
+  bool Join(const std::shared_ptr<Done>& ticket) {
+    if (asked.size() == kMostAsked) {
+      std::erase_if(asked, [](const auto& one) { return one.expired(); });
+    }
+    if (asked.size() == kMostAsked) return false;
+    asked.push_back(ticket);
+    return true;
+  }
+  static constexpr size_t kMostAsked = 1024;
+
   std::string key;
   std::string hash;
   std::string password;
@@ -158,7 +169,10 @@ PasswordChecker::Answer PasswordChecker::Ask(const WebUsers& users, const Creden
   const auto same = std::find_if(checks_.begin(), checks_.end(),
                                  [&](const auto& one) { return one->key == check->key; });
   if (same != checks_.end()) {
-    (*same)->asked.push_back(*ticket);
+    if (!(*same)->Join(*ticket)) {
+      ticket->reset();
+      return Answer::kBusy;
+    }
     return Answer::kLater;
   }
   check->client = ProbeLimits::ClientOf(client);

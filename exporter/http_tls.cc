@@ -188,7 +188,7 @@ void TlsTransport::Decrypt(std::string* plain) {
 // Sends what TLS wants said by itself. A peer that makes it talk and does not listen is cut.
 void TlsTransport::Flush() {
   if (wire_->out.empty()) return;
-  own_words_ += wire_->out.size();
+  if (state_ != State::kHandshake) own_words_ += wire_->out.size();  // which its deadline bounds
   lower_.Write(std::exchange(wire_->out, {}));
   if (own_words_ > kMostOwnWords) lower_.Reset();
 }

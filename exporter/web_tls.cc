@@ -201,6 +201,7 @@ class TlsReader {
   void ReadNames();
   int Version(std::string_view key, int otherwise);
   void Chain(const Material& cert);
+  void ToTheEnd(std::string_view key);
   void Key(const Material& key, const Material& cert);
   void ClientCas(const Material& ca);
   void Ciphers();
@@ -298,6 +299,14 @@ void TlsReader::Chain(const Material& cert) {
   while (X509Ptr next = NextCertificate(from.get())) {
     if (SSL_CTX_add1_chain_cert(context_.get(), next.get()) != 1) break;
   }
+  ToTheEnd(cert.key);
+}
+
+// After the last certificate: a file that was caught half written is not taken for a whole one.
+void TlsReader::ToTheEnd(std::string_view key) {
+  if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+    in_.Error(key, "holds a certificate that cannot be read: " + OpenSslError());
+  }
   ERR_clear_error();
 }
 
@@ -334,7 +343,11 @@ void TlsReader::ClientCas(const Material& ca) {
     SSL_CTX_add_client_CA(context_.get(), next.get());
     ++count;
   }
-  if (count == 0) in_.Error(ca.key, "holds no certificate: " + OpenSslError());
+  if (count == 0) {
+    in_.Error(ca.key, "holds no certificate: " + OpenSslError());
+  } else {
+    ToTheEnd(ca.key);
+  }
   ERR_clear_error();
 }
 

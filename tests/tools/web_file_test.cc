@@ -54,6 +54,19 @@ TEST_F(WebFileTest, NamesAreOfItsOwnFolder) {
   EXPECT_EQ(loaded->warnings, "");
 }
 
+// Caught while it was being written: the first certificate is whole, the second is not.
+TEST_F(WebFileTest, HalfAFileIsNotAWholeOne) {
+  const std::string pem = Certificate::SelfSigned({}).Pem();
+  Write("cas.pem", pem + pem.substr(0, pem.size() / 2));
+  const std::string tls = "tls_server_config: {cert_file: cert.pem, key_file: key.pem, ";
+  const std::string asked = "client_auth_type: RequireAndVerifyClientCert, ";
+  EXPECT_THAT(Fault(tls + asked + "client_ca_file: cas.pem}\n"), HasSubstr("cannot be read"));
+  Write("cas.pem", pem + pem);
+  EXPECT_EQ(Fault(tls + asked + "client_ca_file: cas.pem}\n"), "");
+  Write("cas.pem", "a word\n" + pem + "and another\n");
+  EXPECT_EQ(Fault(tls + asked + "client_ca_file: cas.pem}\n"), "");
+}
+
 TEST_F(WebFileTest, NothingIsPlainHttp) {
   for (const char* text : {"", "\n \n", "# a word\n  # another", "{}", "---\n"}) {
     EXPECT_EQ(Fault(text), "") << text;

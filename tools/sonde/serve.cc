@@ -77,6 +77,8 @@ class Service {
         run_log_(*log_, inbox_),
         self_(ThisBuild()) {}
 
+  ~Service() { web_.Stop(); }  // its timer is our loop's
+
   absl::Status Start(Reading reading, ListenSockets sockets);
   void Run();
   void Stop();

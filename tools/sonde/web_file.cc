@@ -58,6 +58,7 @@ absl::Status WebFile::Load() {
   auto loaded = LoadWebFile(path_, files_);
   if (!loaded.ok()) return loaded.status();
   current_ = *std::move(loaded);
+  serves_tls_ = current_.config->tls != nullptr;
   LogLines(log_, LogLevel::kWarn, "web configuration", current_.warnings);
   epoch_ = files_.epoch();
   return absl::OkStatus();
@@ -92,7 +93,7 @@ absl::Status WebFile::MayFollow(const LoadedWeb& next) const {
   if (SaysNothing(next.text) && !SaysNothing(current_.text)) {
     return absl::FailedPreconditionError(path_ + ": is empty now; {} says that nothing is set");
   }
-  if (current_.config->tls != nullptr && next.config->tls == nullptr) {
+  if (serves_tls_ && next.config->tls == nullptr) {
     return absl::FailedPreconditionError(
         path_ + ": tls_server_config: TLS is switched off by a restart only");
   }
@@ -104,7 +105,7 @@ void WebFile::Take(absl::StatusOr<LoadedWeb> loaded) {
   if (status.ok()) status = MayFollow(*loaded);
   taken_(status.ok());
   if (status.ok()) {
-    if (current_.config->tls == nullptr && loaded->config->tls != nullptr) {
+    if (!serves_tls_ && loaded->config->tls != nullptr) {
       log_.Log(LogLevel::kWarn, "this change needs a restart", {{"key", "tls_server_config"}});
     }
     LogLines(log_, LogLevel::kWarn, "web configuration", loaded->warnings);

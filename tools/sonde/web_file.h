@@ -52,8 +52,9 @@ class WebFile {
   const std::string path_;
   Logger& log_;
   FileWatcher files_;
-  LoadedWeb current_;   // the last that was good
-  uint64_t epoch_ = 0;  // of files_, when they were last read
+  LoadedWeb current_;        // the last that was good
+  bool serves_tls_ = false;  // since the start, and until the end
+  uint64_t epoch_ = 0;       // of files_, when they were last read
   bool reading_ = false;
   ExporterLoop* loop_ = nullptr;
   HttpServer* server_ = nullptr;
