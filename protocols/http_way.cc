@@ -15,6 +15,10 @@ Leg HttpConversation::Way::Told(const Leg& leg) const {
   if (stage == Stage::kTarget) return told;
   if (leg.resolve_start.stamped()) told.connect_start = leg.resolve_start;
   told.resolve_start = told.resolve_end = {};
+  if (stage == Stage::kProxy) {  // TLS with the proxy is no phase of the target's
+    told.tls = nullptr;
+    told.tls_start = told.tls_end = {};
+  }
   return told;
 }
 
@@ -27,6 +31,7 @@ Step HttpConversation::OpenHop(const Url& url, std::string_view server_name, con
   way_->stage = Way::Stage::kTarget;
   way_->url = &url;
   way_->server_name = server_name;
+  way_->proxy = nullptr;
   way_->other_family = false;
   way_->target = known ? *known : Address{};
   plan_.tls = nullptr;
@@ -94,8 +99,6 @@ Step HttpConversation::OnProxy(const Leg& leg, Instant at, Output& out) {
     if (detail_) detail_.Clear();
   }
   way.connection = way.Told(leg);
-  way.connection.tls = nullptr;
-  way.connection.tls_start = way.connection.tls_end = {};
   if (way.tells_url()) return Arrived(at, out);
   way.stage = Way::Stage::kTunnel;
   state_ = State::kTunnel;
@@ -131,6 +134,7 @@ Step HttpConversation::OnProxyFailed(const Leg& leg, Outcome outcome, Instant at
       leg.peer.family == plan_.network->preferred_family) {
     way.other_family = true;
     plan_.network = &module_.proxies->other_family;
+    ended_at_ = {};
     return Step::Open(plan_);
   }
   return Step::Fail(found_);
@@ -175,7 +179,8 @@ std::string HttpConversation::AbsoluteForm(std::string_view request) const {
   const size_t lines = request.find("\r\n") + 2;
   std::string out(request.substr(0, target));
   out.append("http://").append(host).append(request.substr(target, lines - target));
-  if (way_->proxy->has_userinfo && !module_.FindHeader("proxy-authorization")) {
+  const std::string_view head = request.substr(lines, request.find("\r\n\r\n") + 2 - lines);
+  if (way_->proxy->has_userinfo && !NamesHeader(head, "proxy-authorization")) {
     out.append("Proxy-Authorization: ").append(way_->proxy->Authorization()).append("\r\n");
   }
   return out.append(request.substr(lines));

@@ -43,14 +43,14 @@ void AppendCounted(std::string* out, std::string_view text) {
   out->append(text);
 }
 
+}  // namespace
+
 bool NamesHeader(std::string_view lines, std::string_view name) {
   for (size_t at = 0; at < lines.size(); at = lines.find("\r\n", at) + 2) {
     if (EqualsIgnoreCase(lines.substr(at, lines.find(':', at) - at), name)) return true;
   }
   return false;
 }
-
-}  // namespace
 
 // ---- CONNECT ------------------------------------------------------------------------------------
 
@@ -88,9 +88,15 @@ ProxyTunnel::State ProxyTunnel::Begin(const ProxyOptions& options, const Proxy& 
   return state_;
 }
 
-void ProxyTunnel::Ask(const ProxyOptions& options, Output& out) {
+// RFC 9110 section 9.3.6: what the framing of an answer to CONNECT says is ignored.
+void ProxyTunnel::BeginHead() {
   llhttp_init(&parser_, HTTP_RESPONSE, &Parsing::kSettings);
+  llhttp_set_lenient_chunked_length(&parser_, 1);
   parser_.data = this;
+}
+
+void ProxyTunnel::Ask(const ProxyOptions& options, Output& out) {
+  BeginHead();
   const bool v6 = host_.find(':') != std::string::npos;
   const std::string target = (v6 ? "[" + host_ + "]" : host_) + ":" + std::to_string(port_);
   std::string request = "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n";
@@ -144,8 +150,7 @@ void ProxyTunnel::EndHead() {
   if (parser_.http_major != 1 || status < 100 || status == 101) {
     Fail(Outcome::kConnectProxyAnswer, "its answer to CONNECT is none of HTTP/1.x");
   } else if (status < 200) {
-    llhttp_init(&parser_, HTTP_RESPONSE, &Parsing::kSettings);
-    parser_.data = this;
+    BeginHead();
     reason_.clear();
   } else if (status < 300) {
     state_ = State::kOpen;

@@ -14,6 +14,9 @@
 
 namespace sonde {
 
+// Whether one of the header lines, each with its line end, is of this name.
+bool NamesHeader(std::string_view lines, std::string_view name);
+
 // Part of a conversation, on its shard's thread. Begin, then Take until it is open or has failed.
 class ProxyTunnel {
  public:
@@ -46,6 +49,7 @@ class ProxyTunnel {
   struct Parsing;
 
   void Ask(const ProxyOptions& options, Output& out);
+  void BeginHead();
   size_t TakeHead(Bytes in);
   void EndHead();
   void Greet(Output& out);

@@ -149,7 +149,7 @@ ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at
   slot.plan = &plan;
   slot.leg = Leg{};
   slot.leg.start = at;
-  if (slot.legs < 255) ++slot.legs;
+  if (plan.reach == Reach::kPeer && slot.legs < 255) ++slot.legs;
   const auto decision = Judge(slot, [&plan](const ProbePolicy& policy) {
     return policy.CheckName(plan.host, plan.port, plan.scheme);
   });
@@ -238,7 +238,15 @@ ProbeTable::Next ProbeTable::StartTls(Slot& slot, const TlsProfile& profile,
   const TlsChannel::State before = slot.tls->state();
   slot.tls->Start(slot.cipher_out);
   Flush(slot);
+  // What carries it may have ended with the bytes that led here.
+  if (slot.tls->carrier_state() != TlsChannel::State::kOpen) return CarrierGone(slot, at);
   return AfterTls(slot, before, at);
+}
+
+// TLS within TLS: what carries it ended or broke.
+ProbeTable::Next ProbeTable::CarrierGone(Slot& slot, Instant at) {
+  const bool ended = slot.tls->carrier_state() == TlsChannel::State::kEnded;
+  return PeerClosed(slot, ended ? PeerClose::kTruncated : PeerClose::kReset, at);
 }
 
 void ProbeTable::EndHandshake(Slot& slot) {
@@ -374,11 +382,7 @@ ProbeTable::Next ProbeTable::TakeBytes(Slot& slot, Bytes bytes, Instant at) {
   if (slot.tls->state() == TlsChannel::State::kEnded) {
     return PeerClosed(slot, PeerClose::kEnd, at);
   }
-  // TLS within TLS: what carries it ended or broke.
-  if (slot.tls->carrier_state() != TlsChannel::State::kOpen) {
-    const bool ended = slot.tls->carrier_state() == TlsChannel::State::kEnded;
-    return PeerClosed(slot, ended ? PeerClose::kTruncated : PeerClose::kReset, at);
-  }
+  if (slot.tls->carrier_state() != TlsChannel::State::kOpen) return CarrierGone(slot, at);
   // A record that is broken, or an alert: nobody's end, and no answer is complete by it.
   if (slot.state == Slot::State::kOpen && slot.tls->state() == TlsChannel::State::kFailed) {
     return PeerClosed(slot, PeerClose::kReset, at);

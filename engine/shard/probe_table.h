@@ -167,6 +167,7 @@ class ProbeTable : public NetworkEvents {
   bool Unsent(const Slot& slot) const;
 
   void CloseLeg(Slot& slot, bool orderly);
+  Next CarrierGone(Slot& slot, Instant at);
   void EndHandshake(Slot& slot);
   void ArmTimer(Slot& slot);
   void OnTimer(Slot& slot, Instant now);

@@ -96,6 +96,7 @@ TEST(ProxyTunnelTest, ConnectAnswers) {
       {"HTTP/1.1 200 Connection established\r\n\r\n", State::kOpen},
       {"HTTP/1.0 200 OK\r\nVia: x\r\nContent-Length: 5\r\n\r\n", State::kOpen},
       {"HTTP/1.1 204 Fine\r\n\r\n", State::kOpen},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", State::kOpen},
       {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
        State::kOpen},
       {"HTTP/1.1 200 OK\r\nVia: x\r\n", State::kAsking},
