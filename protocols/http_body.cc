@@ -17,6 +17,7 @@ bool HttpBody::Take(Bytes raw, BufferPool& buffers, Buffer* evidence) {
   buffers_ = &buffers;
   evidence_ = evidence;
   if (!decoder_) return TakeDecoded(raw);
+  if (raw_length_ < kGzipHeader) NoteGzip(raw);
   const BodyDecoder::Sink sink{
       [](void* self, Bytes piece) { return static_cast<HttpBody*>(self)->TakeDecoded(piece); },
       this};
@@ -33,6 +34,13 @@ bool HttpBody::Take(Bytes raw, BufferPool& buffers, Buffer* evidence) {
       return false;
   }
   return false;
+}
+
+void HttpBody::NoteGzip(Bytes raw) {
+  for (const uint8_t byte : raw.first(std::min<size_t>(raw.size(), kGzipHeader - raw_length_))) {
+    if (raw_length_ < kGzipMagic.size() && byte == kGzipMagic[raw_length_]) ++gzip_magic_;
+    ++raw_length_;
+  }
 }
 
 bool HttpBody::TakeDecoded(Bytes piece) {

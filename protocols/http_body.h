@@ -1,6 +1,7 @@
 // The body of an answer on its way: decompressed, counted, limited, and kept when rules ask for it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -30,15 +31,27 @@ class HttpBody {
   Outcome failure() const { return failure_; }
   uint64_t length() const { return length_; }  // after decompression, at most the limit
   bool keeps() const { return options_.keep; }
+  // It was to be gzip and does not even begin like it (RFC 1952 section 2.3): there was nothing
+  // that rules could look at.
+  bool is_no_gzip() const {
+    return options_.compression == Compression::kGzip && failure_ == Outcome::kBodyEncoding &&
+           (gzip_magic_ < kGzipMagic.size() || raw_length_ < kGzipHeader);
+  }
   std::string_view kept() const { return kept_.text(); }
 
  private:
   bool TakeDecoded(Bytes piece);
   bool Keep(Bytes piece);
 
+  static constexpr std::array<uint8_t, 2> kGzipMagic = {0x1f, 0x8b};
+  static constexpr uint8_t kGzipHeader = 10;
+  void NoteGzip(Bytes raw);
+
   Options options_;
   Outcome failure_ = Outcome::kOk;
-  uint16_t shown_ = 0;  // bytes given to the evidence
+  uint8_t gzip_magic_ = 0;  // how many of its bytes were there
+  uint8_t raw_length_ = 0;  // before decompression, up to kGzipHeader
+  uint16_t shown_ = 0;      // bytes given to the evidence
   uint64_t length_ = 0;
   Buffer kept_;
   BodyShare share_;

@@ -302,8 +302,8 @@ Step HttpConversation::Verdict(Instant at) {
 // The answer cannot be read to its end.
 Step HttpConversation::Broken(Outcome outcome, std::string_view detail, Instant at) {
   Find(outcome, {detail});
-  // Rules about a body that could not be read have failed.
-  if (answer_.body.keeps()) rules_failed_ = true;
+  // Rules about a body that could not be read have failed, but for one that could not be begun.
+  if (answer_.body.keeps() && !answer_.body.is_no_gzip()) rules_failed_ = true;
   return Verdict(at);
 }
 

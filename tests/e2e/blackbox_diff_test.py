@@ -303,6 +303,7 @@ def modules(ca):
         "limit": http(body_size_limit="1KB"),
         "limit_fits": http(body_size_limit="12B"),
         "limit_short": http(body_size_limit="11B"),
+        "gzip_rule": http(compression="gzip", fail_if_body_not_matches_regexp=["a"]),
         "gzip_limit": http(compression="gzip", body_size_limit="100B"),
         "body": http(fail_if_body_matches_regexp=["hello"]),
         "body_not": http(fail_if_body_not_matches_regexp=["sonde"]),
@@ -429,7 +430,7 @@ def http_cases(peers):
         yield page("/http10", module)
     for module in ("not_ssl", "only_ssl"):
         yield page("/ok", module)
-    for module in ("gzip", "gzip_upper"):
+    for module in ("gzip", "gzip_upper", "gzip_rule"):
         for path in ("/gzip", "/gzip-cut", "/gzip-no-header", "/ok"):
             yield page(path, module)
     for module, path in (("deflate", "/deflate"), ("deflate", "/zlib"), ("deflate", "/ok"),
