@@ -216,6 +216,17 @@ class WebConfigTest(harness.TestCase):
                 self.assertEqual(status("-u", "ann:changed"), 401)
             self.assertIn("unknown key 'nonsense'", servers[0].text())
 
+    def test_tls_taken_back_before_a_restart_locks_nobody_out(self):
+        server = Server(self.box, "ours", "{}\n", name="taken-back")
+        server.web.write_text(tls())
+        harness.until("it says so", lambda: "needs a restart" in server.text())
+        self.assertEqual(self.ask(server, scheme="http")[0], 200)
+        server.web.write_text("rate_limit: {interval: 1s, burst: 1}\n")
+        harness.until("it is read", lambda: 429 in [
+            self.ask(server, "/version", scheme="http")[0] for _ in range(3)])
+        self.assertNotIn("500", server.text())
+        self.assertEqual(server.end(), 0)
+
     def test_without_tls_a_bad_file_is_500_in_both(self):
         with self.both(USERS) as servers:
             for server in servers:

@@ -35,7 +35,9 @@ class TlsProxy : public SimPeer {
       connect = said;
       taken_ += said.size();
       tunnel = true;
-      Say(connection, outer.Write("HTTP/1.1 200 Connection established\r\n\r\n"));
+      std::string granted = outer.Write("HTTP/1.1 200 Connection established\r\n\r\n");
+      if (ends_at_once) granted += outer.Shutdown();
+      Say(connection, granted);
     } else if (tunnel) {
       taken_ += said.size();
       const std::string flight = inner.Feed(said);
@@ -60,7 +62,7 @@ class TlsProxy : public SimPeer {
     }
   }
 
-  bool one_by_one = false, cut = false;
+  bool one_by_one = false, cut = false, ends_at_once = false;
   bool tunnel = false, answered = false;
   std::string connect;
   TlsServer outer{Serving(TestCertificates::Get().ip)};
@@ -129,6 +131,15 @@ TEST(TlsInTls, TheProxyEndsWithinTheAnswer) {
   const auto proxy = std::make_shared<TlsProxy>(TestCertificates::Get().good);
   proxy->cut = true;
   EXPECT_EQ(OutcomeName(Probe(proxy).result.outcome), "headers/closed");
+}
+
+// The connection stays open: nothing else would tell.
+TEST(TlsInTls, TheProxyEndsWithTheBytesThatGrantTheTunnel) {
+  const auto proxy = std::make_shared<TlsProxy>(TestCertificates::Get().good);
+  proxy->ends_at_once = true;
+  const SimRun run = Probe(proxy);
+  EXPECT_EQ(OutcomeName(run.result.outcome), "tls/closed");
+  EXPECT_LT(run.result.duration, Seconds(1));
 }
 
 }  // namespace

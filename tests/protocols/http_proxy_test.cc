@@ -259,6 +259,33 @@ TEST(HttpProxyTest, EachHopHasItsOwnWay) {
   EXPECT_EQ(FactOf(*probe, Fact::kIpAddrHash), At("192.0.2.1").peer.Hash());
 }
 
+// The proxy's login is the proxy's, whatever host a redirect leads to.
+TEST(HttpProxyTest, TheLoginOutlivesRedirects) {
+  auto probe = Through({.target = "http://shop.example/",
+                        .module = "proxy_url: http://u:p@proxy.example\n"
+                                  "headers: {Proxy-Authorization: Own x}"});
+  const std::string first = probe->Sent();
+  EXPECT_THAT(first, HasSubstr("Proxy-Authorization: Own x\r\n"));
+  EXPECT_THAT(first, Not(HasSubstr("Basic")));
+  probe->Receive(MovedTo("http://other.example/"));
+  probe->Open();
+  probe->Open(kProxyLeg);
+  EXPECT_THAT(probe->Sent(), HasSubstr("Proxy-Authorization: Basic dTpw\r\n"));
+}
+
+// The first address' failure is not when the probe ended.
+TEST(HttpProxyTest, TheOtherFamilyAndThenSilence) {
+  auto probe = MakeHttpProbe({.module = "proxy_url: http://proxy.example"});
+  probe->Start();
+  probe->Open();
+  probe->FailLeg(Outcome::kConnectRefused, LegFailure::kConnect, At("2001:db8::9"));
+  probe->Open(kProxyLeg);
+  probe->Receive("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok");
+  probe->Deadline();
+  EXPECT_EQ(OutcomeName(probe->outcome()), "body/timeout");
+  EXPECT_GT(FactOf(*probe, Fact::kHttpTransfer).value_or(-1), 0);
+}
+
 TEST(HttpProxyTest, TheOtherFamilyOfAProxysName) {
   auto probe = MakeHttpProbe({.module = "proxy_url: http://proxy.example"});
   probe->Start();
