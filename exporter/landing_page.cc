@@ -63,6 +63,11 @@ td small { display: block; color: var(--soft); }
 .runs .down { height: 100%; }
 .runs .unknown { height: 30%; }
 .empty { color: var(--soft); padding: 2rem 0; }
+/* On most screens half of the last runs leave room for the ratios. */
+@media (max-width: 90rem) {
+  .runs { min-width: 0; width: 119px; overflow: hidden; }
+  td.long { min-width: 8rem; }
+}
 /* A telephone held upright shows what is down and why; type and target when it is turned. */
 @media (max-width: 40rem) {
   .tasks :is(th, td):is(:nth-child(2), :nth-child(3)) { display: none; }
