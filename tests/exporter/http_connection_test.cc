@@ -505,7 +505,7 @@ TEST_F(HttpConnectionTest, CompressionIsRationed) {
 TEST_F(HttpConnectionTest, ASourceThatOnlySaysMoreDoesNotHoldTheLoop) {
   for (int i = 0; i < 2000; ++i) script_.steps.push_back({BodyStep::kMore, ""});
   Send("GET /script HTTP/1.1\r\nHost: localhost\r\n\r\n");
-  EXPECT_GT(script_.steps.size(), 1000u);  // a turn took only some of them
+  EXPECT_GE(script_.steps.size(), 1998u);  // what makes nothing is asked once a turn
   DeliverAll();
   EXPECT_TRUE(script_.steps.empty());
 }
