@@ -6,9 +6,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
+#include "engine/loop/kernel_stamp.h"
 #include "engine/loop/socket_address.h"
 #include "engine/loop/socket_options.h"
 
@@ -17,6 +20,8 @@ namespace {
 
 constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 constexpr uint32_t kReadable = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
+// A control message of three timespec (linux/errqueue.h).
+constexpr size_t kStampControlBytes = CMSG_SPACE(3 * sizeof(timespec));
 constexpr uint32_t kEnding = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 
 int BindSource(int fd, const Address& source, const Address& to) {
@@ -123,8 +128,9 @@ IoResult EpollNetwork::Send(StreamId id, Bytes bytes) {
     result.at = MonotonicNow();
     return result;
   }
-  // A request is one send and needs no option. A second small one would wait for the peer's
-  // delayed acknowledgement of the first (Nagle).
+  if (stream.sends == 0) stream.stamped = StampArrivals(id);
+  // A request is one send. A second small one would wait for the peer's delayed acknowledgement of
+  // the first (Nagle).
   if (stream.sends == 1) SetSocketOption(id, IPPROTO_TCP, TCP_NODELAY, 1);
   if (stream.sends < 2) ++stream.sends;
   ssize_t count;
@@ -139,16 +145,44 @@ IoResult EpollNetwork::Send(StreamId id, Bytes bytes) {
   if (result.error == EAGAIN || (result.error == 0 && result.count < bytes.size())) {
     stream.wants_write = true;
   }
-  result.at = MonotonicNow();
+  result.at = stream.last = MonotonicNow();
   return result;
+}
+
+// As recv. `at` is moved to the moment the last of the bytes arrived, if the kernel knows it.
+ssize_t EpollNetwork::ReceiveStamped(StreamId id, std::span<uint8_t> into, Instant* at) {
+  iovec piece{into.data(), into.size()};
+  alignas(cmsghdr) std::array<uint8_t, kStampControlBytes> control;
+  msghdr header{};
+  header.msg_iov = &piece;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  const ssize_t count = recvmsg(id, &header, 0);
+  const int error = errno;
+  const ClockReading now = ReadClocks();
+  *at = now.mono;
+  if (count > 0) {
+    const Instant arrived = StampOf(header, now);
+    if (arrived.stamped()) *at = std::max(arrived, StreamOf(id).last);
+  }
+  errno = error;
+  return count;
 }
 
 IoResult EpollNetwork::Receive(StreamId id, std::span<uint8_t> into) {
   Stream& stream = StreamOf(id);
   IoResult result;
   ssize_t count;
-  do { count = recv(id, into.data(), into.size(), 0); } while (count < 0 && errno == EINTR);
-  result.at = MonotonicNow();
+  do {
+    if (stream.stamped) {
+      count = ReceiveStamped(id, into, &result.at);
+    } else {
+      count = recv(id, into.data(), into.size(), 0);
+      result.at = MonotonicNow();
+    }
+  } while (count < 0 && errno == EINTR);
+  stream.last = result.at;
   if (count > 0) {
     result.count = static_cast<size_t>(count);
     // The kernel announced bytes and end in one event and will not announce the end again, but a

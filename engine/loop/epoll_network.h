@@ -2,8 +2,11 @@
 // engine/shard/network.h.
 //
 // A stream costs socket, connect, epoll_ctl, getsockopt (TCP_INFO), send, recv and
-// close, and a share of epoll_wait; socket options are set only when a module asks for them. Every
-// stamp is CLOCK_MONOTONIC read around the system call, or right before an event is handed on.
+// close, and a share of epoll_wait; one that is written to also one setsockopt, other socket
+// options are set only when a module asks for them. Stamps are CLOCK_MONOTONIC read around the
+// system call, or right before an event is handed on; but bytes that came after the first Send
+// carry the moment the kernel saw them arrive (SO_TIMESTAMPING,
+// Documentation/networking/timestamping.rst), however late the loop woke up for them.
 #pragma once
 
 #include <cstddef>
@@ -76,7 +79,9 @@ class EpollNetwork final : public Network, private Poller::Handler {
     bool wants_write = false;  // Send met EAGAIN
     bool ending = false;       // an end or error stands behind the bytes in the socket
     bool owed = false;         // waits in owed_
+    bool stamped = false;      // the kernel stamps what arrives
     uint8_t sends = 0;         // 0, 1, 2 = more
+    Instant last;              // what Send or Receive said last: stamps never go back
   };
   struct Owed {
     int fd;
@@ -85,6 +90,7 @@ class EpollNetwork final : public Network, private Poller::Handler {
 
   void OnReady(int fd, uint32_t events, Instant at) override;
   bool Opened(int fd, uint32_t events, Instant at);
+  ssize_t ReceiveStamped(StreamId id, std::span<uint8_t> into, Instant* at);
   void OweReadable(int fd);
   void DispatchOwed();
   Stream& StreamOf(int fd) { return streams_[static_cast<size_t>(fd)]; }

@@ -2,13 +2,10 @@
 
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-
-#include "engine/loop/poller.h"
 
 namespace sonde {
 namespace {
@@ -18,14 +15,6 @@ T DataOf(const cmsghdr* message) {
   T value{};
   std::memcpy(&value, CMSG_DATA(message), sizeof value);
   return value;
-}
-
-// The first of the three is the software stamp (linux/errqueue.h).
-Instant ToInstant(const timespec& wall, const ClockReading& now) {
-  if (wall.tv_sec == 0 && wall.tv_nsec == 0) return {};
-  const Instant at{int64_t{wall.tv_sec} * 1'000'000'000 + wall.tv_nsec - now.wall_minus_mono.ns};
-  // The wall clock may have been set since.
-  return at > now.mono || at < now.mono - Seconds(60) ? Instant{} : at;
 }
 
 void ReadError(const cmsghdr* message, ArrivedMessage* arrived) {
@@ -46,20 +35,6 @@ void ReadError(const cmsghdr* message, ArrivedMessage* arrived) {
 }
 
 }  // namespace
-
-// A reading between two others that lie close together.
-ClockReading ReadClocks() {
-  ClockReading reading;
-  for (int tries = 0; tries < 4; ++tries) {
-    const Instant before = MonotonicNow();
-    const WallTime wall = WallNow();
-    const Instant after = MonotonicNow();
-    reading.mono = after;
-    reading.wall_minus_mono = {wall.ns - (before.ns + (after - before).ns / 2)};
-    if (after - before < Microseconds(1)) break;
-  }
-  return reading;
-}
 
 MessageArena::MessageArena()
     : data_(std::make_unique_for_overwrite<uint8_t[]>(kMessages * kStride)) {
@@ -128,7 +103,7 @@ ArrivedMessage MessageArena::At(size_t index, const ClockReading& now) const {
       return c->cmsg_level == level && c->cmsg_type == type;
     };
     if (is(SOL_SOCKET, SCM_TIMESTAMPING)) {
-      arrived.stamp = ToInstant(DataOf<timespec>(c), now);
+      arrived.stamp = InstantOf(DataOf<timespec>(c), now);
     } else if (is(SOL_SOCKET, SO_RXQ_OVFL)) {
       arrived.drops = DataOf<uint32_t>(c);
     } else if (is(IPPROTO_IP, IP_TTL) || is(IPPROTO_IPV6, IPV6_HOPLIMIT)) {

@@ -13,16 +13,10 @@
 #include "engine/contract/address.h"
 #include "engine/contract/conversation.h"
 #include "engine/contract/instant.h"
+#include "engine/loop/kernel_stamp.h"
 #include "engine/loop/socket_address.h"
 
 namespace sonde {
-
-// Both clocks at one moment, to take the kernel's civil stamps to the monotonic clock.
-struct ClockReading {
-  Instant mono;
-  Duration wall_minus_mono;
-};
-ClockReading ReadClocks();
 
 // A message out of the receive queue or the error queue.
 struct ArrivedMessage {

@@ -1,5 +1,6 @@
 #include "engine/shard/probe_table.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <utility>
@@ -316,6 +317,10 @@ void ProbeTable::Inspect(Slot& slot) {
   const TcpInfo info = network_.Inspect(slot.stream);
   slot.leg.syn_retransmits = info.syn_retransmits;
   slot.leg.kernel_rtt = info.rtt;
+  // The kernel took the time from SYN to SYN-ACK: how late the loop woke up for it is not the
+  // peer's. A SYN that was sent again has no such time (Karn's algorithm).
+  if (!slot.leg.connected.stamped() || info.syn_retransmits != 0 || info.rtt.ns <= 0) return;
+  slot.leg.connected = std::min(slot.leg.connected, slot.leg.connect_start + info.rtt);
 }
 
 void ProbeTable::OnReadable(SlotRef ref, Instant) {

@@ -1,7 +1,7 @@
 """What a probe costs in system calls, counted by strace while sonde runs.
 
-A plain TCP probe is socket, connect, epoll_ctl, getsockopt (TCP_INFO), close; an HTTP probe adds send
-and recv. A DNS question over UDP and an ICMP echo have none of their own: sendmmsg and recvmmsg carry
+A plain TCP probe is socket, connect, epoll_ctl, getsockopt (TCP_INFO), close; an HTTP probe adds
+setsockopt (kernel stamps of what arrives), send and recvmsg. A DNS question over UDP and an ICMP echo have none of their own: sendmmsg and recvmmsg carry
 up to 64 of them. What the loop itself needs (epoll_wait, timerfd_settime) is shared by all probes of a
 turn: the tasks here are due all at once, each second.
 """
@@ -14,7 +14,7 @@ import harness
 
 STRACE = harness.need("strace")
 
-OWN = ("socket", "connect", "epoll_ctl", "sendto", "recvfrom", "close", "setsockopt", "getsockopt",
+OWN = ("socket", "connect", "epoll_ctl", "sendto", "recvfrom", "recvmsg", "close", "setsockopt", "getsockopt",
        "bind", "getsockname", "getpeername", "fcntl", "ioctl", "shutdown")
 SHARED_BOUND = 2
 
@@ -108,7 +108,7 @@ class SyscallsTest(harness.TestCase):
         self.check("type: tcp, target: '127.0.0.1:TCP'", 5)
 
     def test_http(self):
-        self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 7)
+        self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 8)
 
     def test_dns(self):
         self.check("type: dns, target: www.farm.test, dns: {server: '127.0.0.1:DNS'}", 0)

@@ -24,6 +24,28 @@ TEST(Shard, ConnectPasses) {
   EXPECT_EQ(run.result.facts.Get(Fact::kTimeout), 0.5);
 }
 
+// The kernel knows when the SYN-ACK came; the loop only when it was told, here after 1 ms.
+TEST(Shard, ConnectTakesAsLongAsTheKernelSaw) {
+  const struct {
+    TcpInfo info;
+    double connect;
+  } kRows[] = {
+      {{.syn_retransmits = 0, .rtt = Microseconds(300)}, 0.0003},
+      {{.syn_retransmits = 0, .rtt = Milliseconds(3)}, 0.001},    // of something else
+      {{.syn_retransmits = 1, .rtt = Microseconds(300)}, 0.001},  // the first SYN was lost
+      {{.syn_retransmits = 0}, 0.001},
+      {{}, 0.001},
+  };
+  for (const auto& row : kRows) {
+    SimWorld world;
+    world.network().tcp_info = row.info;
+    AddPeer<Mute>(world, "10.0.0.1:80");
+    const SimRun run = RunOnce(world, {});
+    EXPECT_EQ(run.result.facts.Get(Fact::kTcpConnect), row.connect);
+    EXPECT_EQ(run.result.duration, Milliseconds(1));
+  }
+}
+
 TEST(Shard, EveryRunKeepsItsSlot) {
   SimWorld world;
   AddPeer<Answering>(world, "10.0.0.1:80", "PONG\n", Milliseconds(700));

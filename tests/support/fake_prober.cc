@@ -37,7 +37,8 @@ class FakeConversation : public Conversation {
     return Step::Open(leg_);
   }
 
-  Step OnOpen(const Leg&, Instant, Output& out) override {
+  Step OnOpen(const Leg& leg, Instant, Output& out) override {
+    connect_ = leg.connected - leg.connect_start;
     if (module_.mode == FakeModule::Mode::kConnect) return Step::Pass();
     out.AppendStable(AsBytes(module_.request));
     return Step::More();
@@ -68,6 +69,7 @@ class FakeConversation : public Conversation {
 
   void Report(struct Report& report, Instant) override {
     if (report.evidence) report.evidence->detail = "fake";
+    report.result.facts.Set(Fact::kTcpConnect, connect_.seconds());
   }
 
  private:
@@ -76,6 +78,7 @@ class FakeConversation : public Conversation {
   LegPlan leg_;
   std::string hop_host_;
   uint16_t hop_port_ = 0;
+  Duration connect_;
 };
 
 class FakeDatagrams : public Conversation {

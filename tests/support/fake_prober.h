@@ -1,8 +1,8 @@
 // The smallest protocols there can be, for tests of the engine: `connect` passes when the leg is
 // open, `ask` sends PING and wants PONG, `tls` is `ask` inside TLS, `hop` follows "GO host:port\n",
-// `deaf` goes on waiting when nothing can come. Over datagrams: `udp` sends its token and PING and
-// passes with any message of its own, `echo` sends `packets` echoes 10 ms apart and passes when all
-// are answered; what they saw stands in the facts of ICMP.
+// `deaf` goes on waiting when nothing can come; each reports its last connect. Over datagrams:
+// `udp` sends its token and PING and passes with any message of its own, `echo` sends `packets`
+// echoes 10 ms apart and passes when all are answered; what they saw stands in the facts of ICMP.
 #pragma once
 
 #include <memory>

@@ -62,6 +62,31 @@ TEST_F(EpollNetworkTest, ConnectsAndExchangesBytes) {
   EXPECT_EQ(events_.Count(Kind::kWritable, kSlot), 0u);
 }
 
+// However late the loop looks: an answer carries the moment it arrived. The kernel switches its
+// stamps on some time after the first socket asked for them: the first answers may have none.
+TEST_F(EpollNetworkTest, AnswersCarryTheKernelsStamp) {
+  Pair pair = Connected();
+  for (int tries = 0; tries < 100; ++tries) {
+    const IoResult sent = network_->Send(pair.stream, AsBytes("ping"));
+    ASSERT_EQ(send(pair.peer.get(), "pong", 4, 0), 4);
+    char peeked = 0;
+    while (recv(pair.stream, &peeked, 1, MSG_PEEK) != 1) ASSERT_EQ(errno, EAGAIN);
+    const Instant there = MonotonicNow();
+    while (MonotonicNow() < there + Milliseconds(1)) {}
+    std::string text;
+    const IoResult answer = Receive(pair.stream, &text);
+    EXPECT_EQ(text, "pong");
+    EXPECT_GE(answer.at, sent.at);
+    if (answer.at > there) continue;
+    // What is no arrival is stamped where it is seen.
+    pair.peer.Reset();
+    ASSERT_TRUE(RunUntilReadable());
+    EXPECT_GE(Receive(pair.stream, &text).at, there);
+    return;
+  }
+  FAIL() << "never stamped";
+}
+
 TEST_F(EpollNetworkTest, ReportsAConnectionOnlyAsAnEvent) {
   const ConnectResult made = network_->Connect(kSlot, NameOf(listener_.get()), {});
   EXPECT_NE(made.stream, kNoStream);
