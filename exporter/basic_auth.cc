@@ -117,7 +117,6 @@ struct PasswordChecker::Check {
     asked.push_back(ticket);
     return true;
   }
-  static constexpr size_t kMostAsked = 1024;
 
   std::string key;
   std::string hash;

@@ -79,6 +79,7 @@ class PasswordChecker {
 
   static constexpr size_t kMostWaiting = 64;          // different questions
   static constexpr size_t kMostWaitingPerClient = 8;  // of them, by address of who asked first
+  static constexpr size_t kMostAsked = 1024;          // who wait for one answer
   static constexpr size_t kMostRemembered = 128;      // right answers
 
   size_t waiting() const { return checks_.size(); }

@@ -312,6 +312,15 @@ class WebConfigTest(harness.TestCase):
 
     # Ours alone
 
+    def test_an_address_in_use_ends_the_start(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            config = self.box.write("taken.yml", TASKS)
+            web = self.box.write("taken.web.yml", tls())
+            ended = harness.sonde(f"--config.file={config}", f"--web.config.file={web}",
+                                  f"--web.listen-address=127.0.0.1:{taken.getsockname()[1]}")
+        self.assertEqual(ended.code, 1, ended)
+        self.assertIn("address already in use", ended.err)
+
     def test_allowed_names(self):
         server = Server(self.box, "ours", tls(VERIFY + ", client_allowed_sans: [x]"), name="sans")
         for name, status in (("scraper.example", 200), ("ops@example.com", 200),

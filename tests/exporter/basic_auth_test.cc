@@ -198,6 +198,21 @@ TEST_F(PasswordCheckerTest, TheSameQuestionIsCheckedOnce) {
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(answers_[std::to_string(i)], Answer::kGood);
 }
 
+TEST_F(PasswordCheckerTest, WhoWaitsForOneAnswerIsBounded) {
+  for (size_t i = 0; i < PasswordChecker::kMostAsked; ++i) {
+    Ask(std::to_string(i), "ann", "right", static_cast<uint8_t>(i));
+    EXPECT_EQ(answers_[std::to_string(i)], Answer::kLater) << i;
+  }
+  Ask("more", "ann", "right");
+  EXPECT_EQ(answers_["more"], Answer::kBusy);
+  tickets_.erase("7");  // who has left makes room
+  Ask("more", "ann", "right");
+  EXPECT_EQ(answers_["more"], Answer::kLater);
+  RunAll();
+  EXPECT_EQ(answers_["more"], Answer::kGood);
+  EXPECT_EQ(answers_["7"], Answer::kLater);
+}
+
 TEST_F(PasswordCheckerTest, OneClientDoesNotFillTheQueue) {
   for (size_t i = 0; i < PasswordChecker::kMostWaitingPerClient; ++i) {
     Ask("wrong" + std::to_string(i), "ann", "wrong" + std::to_string(i), 1);
