@@ -16,7 +16,7 @@ struct Scalar {
 constexpr MetricType kCounter = MetricType::kCounter;
 constexpr MetricType kGauge = MetricType::kGauge;
 
-constexpr std::array<Scalar, 12> kScalars = {{
+constexpr std::array<Scalar, 13> kScalars = {{
     {{"sonde_runs_started_total", kCounter, "Scheduled runs started"}, &ShardStats::started},
     {{"sonde_runs_finished_total", kCounter, "Scheduled runs finished, with whatever verdict"},
      &ShardStats::finished},
@@ -24,6 +24,7 @@ constexpr std::array<Scalar, 12> kScalars = {{
      &ShardStats::in_flight},
     {{"sonde_runs_waiting", kGauge, "Tasks that are due and wait in the start queue"},
      &ShardStats::waiting},
+    {{"sonde_loop_turns_total", kCounter, "Turns of the shards' loops"}, &ShardStats::turns},
     {{"sonde_loop_gaps_total", kCounter, "Times a shard stood still long enough to spoil timings"},
      &ShardStats::gaps},
     {{"sonde_latencies_unrecorded_total", kCounter,
@@ -117,13 +118,24 @@ void WriteLateness(Exposition& out, std::span<const ShardStats> shards) {
   HistogramLines(kHead.name, kLatenessBounds, out.format()).Write(out, {}, buckets, sum);
 }
 
-void WriteUtilization(Exposition& out, std::span<const ShardStats> shards) {
+// A family that is one number of each shard.
+struct PerShard {
+  MetricFamilyHead head;
+  double ShardStats::*value;
+};
+constexpr std::array<PerShard, 2> kPerShard = {{
+    {{"sonde_loop_utilization_ratio", kGauge, "Busy share of a shard's loop over the last seconds"},
+     &ShardStats::loop_utilization},
+    {{"sonde_shard_cpu_seconds_total", kCounter, "Processor time of a shard's thread"},
+     &ShardStats::cpu_seconds},
+}};
+void WritePerShard(Exposition& out, std::span<const ShardStats> shards) {
   if (shards.empty()) return;
-  constexpr MetricFamilyHead kHead = {"sonde_loop_utilization_ratio", kGauge,
-                                      "Busy share of a shard's loop over the last seconds"};
-  out.Begin(kHead);
-  for (size_t i = 0; i < shards.size(); ++i) {
-    out.Sample(kHead.name, Label("shard", std::to_string(i)), shards[i].loop_utilization);
+  for (const PerShard& family : kPerShard) {
+    out.Begin(family.head);
+    for (size_t i = 0; i < shards.size(); ++i) {
+      out.Sample(family.head.name, Label("shard", std::to_string(i)), shards[i].*family.value);
+    }
   }
 }
 
@@ -171,7 +183,7 @@ void WriteEngineFamilies(Exposition& out, std::span<const ShardStats> shards) {
     out.Sample(scalar.head.name, {}, Sum(shards, scalar.value));
   }
   WriteLateness(out, shards);
-  WriteUtilization(out, shards);
+  WritePerShard(out, shards);
   WriteParts(out, shards,
              {"sonde_resolver_lookups_total", kCounter,
               "Names looked up for scheduled runs: answered from the cache, or asked of a server"},

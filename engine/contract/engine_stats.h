@@ -103,6 +103,8 @@ struct ShardStats {
   uint64_t latencies_unrecorded = 0;  // passes whose latency a gap spoiled
 
   double loop_utilization = 0;  // busy share of the last seconds, 0 to 1
+  double cpu_seconds = 0;       // processor time of its thread
+  uint64_t turns = 0;           // of its loop
 
   uint64_t resolver_hits = 0;    // answered from the cache, the hosts file excluded
   uint64_t resolver_misses = 0;  // asked of a server

@@ -40,11 +40,7 @@ absl::StatusOr<size_t> ProbeDescriptors(const Engine::Options& options) {
     raised.rlim_cur = raised.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
   }
-  const size_t all = std::min<size_t>(limit.rlim_cur, 1 << 22);
-  // A small limit is shared fairly instead of refused.
-  size_t left = all - std::min(options.descriptors_reserve, all / 2);
-  if (const size_t most = options.settings.max_descriptors; most != 0) left = std::min(left, most);
-  return left;
+  return Engine::DescriptorsFor(limit.rlim_cur, options.settings, options.descriptors_reserve);
 }
 
 uint64_t RandomSeed() {
@@ -58,6 +54,13 @@ uint64_t RandomSeed() {
 size_t Share(size_t all, size_t shards) { return (all + shards - 1) / shards; }
 
 }  // namespace
+
+size_t Engine::DescriptorsFor(size_t limit, const EngineSettings& settings, size_t reserve) {
+  const size_t all = std::min<size_t>(limit, 1 << 22);
+  // A small limit is shared fairly instead of refused.
+  const size_t left = all - std::min(reserve, all / 2);
+  return settings.max_descriptors != 0 ? std::min(left, settings.max_descriptors) : left;
+}
 
 ShardLimits ShareOf(const EngineSettings& settings, size_t shards) {
   ShardLimits limits;

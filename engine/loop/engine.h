@@ -55,6 +55,9 @@ class Engine final : public TaskSet, public Runner, public EngineStats {
   // Ends every run as prober/cancelled, forgets all tasks and joins the threads. Idempotent.
   void Stop();
 
+  // What is left for probes of a process's limit of descriptors.
+  static size_t DescriptorsFor(size_t limit, const EngineSettings& settings, size_t reserve);
+
   size_t shards() const { return threads_->size(); }
   unsigned ShardOf(uint64_t task_id) const;
 

@@ -1,5 +1,7 @@
 #include "engine/loop/shard_thread.h"
 
+#include <pthread.h>
+
 #include <string>
 #include <utility>
 
@@ -151,7 +153,22 @@ void ShardThread::Run() {
   SetUpThread("sonde-shard-" + std::to_string(options_.index));
   SetExactTimers();
   if (options_.cpu >= 0) PinThread(static_cast<unsigned>(options_.cpu));
+  clockid_t clock = kNoClock;
+  pthread_getcpuclockid(pthread_self(), &clock);
+  published_.clock.store(clock, std::memory_order_release);
   uv_run(&loop_, UV_RUN_DEFAULT);
+  published_.cpu_seconds.store(CpuSeconds(), std::memory_order_relaxed);
+  published_.clock.store(kNoClock, std::memory_order_release);
+}
+
+double ShardThread::CpuSeconds() const {
+  timespec used{};
+  const clockid_t clock = published_.clock.load(std::memory_order_acquire);
+  // The thread may end between the two: its clock is gone then.
+  if (clock == kNoClock || clock_gettime(clock, &used) != 0) {
+    return published_.cpu_seconds.load(std::memory_order_relaxed);
+  }
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
 }
 
 void ShardThread::Turn() {
@@ -203,6 +220,8 @@ void ShardThread::Publish(Instant woke, Instant end) {
     window_began_ = end;
     busy_ = {};
   }
+  published_.turns.store(published_.turns.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_relaxed);
   const Resolver::Counters& resolver = resolver_->counters();
   published_.resolver_hits.store(resolver.hits, std::memory_order_relaxed);
   published_.resolver_misses.store(resolver.misses, std::memory_order_relaxed);
@@ -213,6 +232,8 @@ void ShardThread::Publish(Instant woke, Instant end) {
 ShardStats ShardThread::Stats() const {
   ShardStats stats = shard_->Stats();
   stats.loop_utilization = published_.utilization.load(std::memory_order_relaxed);
+  stats.cpu_seconds = CpuSeconds();
+  stats.turns = published_.turns.load(std::memory_order_relaxed);
   stats.resolver_hits = published_.resolver_hits.load(std::memory_order_relaxed);
   stats.resolver_misses = published_.resolver_misses.load(std::memory_order_relaxed);
   stats.descriptors = published_.descriptors.load(std::memory_order_relaxed);

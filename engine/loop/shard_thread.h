@@ -8,6 +8,7 @@
 //   arm the timer
 #pragma once
 
+#include <time.h>
 #include <uv.h>
 
 #include <atomic>
@@ -79,8 +80,11 @@ class ShardThread {
   struct Published {
     std::atomic<double> utilization{0};
     std::atomic<uint64_t> resolver_hits{0}, resolver_misses{0}, descriptors{0};
-    std::atomic<uint64_t> datagrams_dropped{0};
+    std::atomic<uint64_t> datagrams_dropped{0}, turns{0};
+    std::atomic<clockid_t> clock{kNoClock};  // of the thread's processor time
+    std::atomic<double> cpu_seconds{0};      // once the thread has ended
   };
+  static constexpr clockid_t kNoClock = -1;
   // Lateness of starts under load, and the most wake-ups by timer: 5,000 a second.
   static constexpr Duration kTimerSpacing = Microseconds(200);
   static constexpr int kMostPolls = 64;  // per turn: full batches in a row
@@ -96,6 +100,7 @@ class ShardThread {
   void Poll();
   bool RunMessages(Duration budget);
   void Publish(Instant woke, Instant end);
+  double CpuSeconds() const;  // any thread
   void CloseHandles();
 
   const Options options_;

@@ -230,6 +230,8 @@ std::vector<ShardStats> SampleShards() {
     shard.lateness = {50, 30, 10, 5, 3, 0, 0, 0, 0, 0, 0, 0, 1, 1};
     shard.lateness_sum_seconds = 7.25;
     shard.loop_utilization = 0.125 + 0.5 * static_cast<double>(i);
+    shard.cpu_seconds = 1.5 + static_cast<double>(i);
+    shard.turns = 300;
     shard.resolver_hits = 90;
     shard.resolver_misses = 10;
     shard.handshakes_full = 5;

@@ -98,7 +98,7 @@ TEST(SeriesCounter, ProcessSeriesGrowWithShardsAndTypes) {
   const std::array<std::string_view, 2> types = {"http", "tcp"};
   const uint64_t one = CountProcessSeries(1, types);
   EXPECT_GT(one, 50u);
-  EXPECT_EQ(CountProcessSeries(5, types), one + 4);  // sonde_loop_utilization_ratio
+  EXPECT_EQ(CountProcessSeries(5, types), one + 2 * 4);  // what each shard has
   EXPECT_EQ(CountProcessSeries(1, std::span(types).first(1)), one - kVerdicts);
 }
 

@@ -52,6 +52,7 @@ FleetPlan PlanOf(const TaskFile& file, const std::vector<std::string>& tasks = {
                  size_t due_times = 3) {
   PlanQuestion question;
   question.from = kFrom;
+  question.node = {.shards = 2, .cores = 2};
   question.tasks = tasks;
   question.due_times = due_times;
   auto plan = PlanFleet(file, question);

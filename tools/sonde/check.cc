@@ -4,6 +4,7 @@
 
 #include "engine/loop/file_watcher.h"
 #include "tools/sonde/configuration.h"
+#include "tools/sonde/node.h"
 #include "tools/sonde/web_file.h"
 
 namespace sonde {
@@ -24,6 +25,12 @@ bool CheckWeb(const std::string& path) {
   return true;
 }
 
+// Costs are assumed and the node is this one: a warning, whatever else is good.
+void WarnOfShortage(const std::string& path, const TaskFile& file) {
+  const std::string shortage = ShortageText(DemandOf(file.tasks), LimitsOf(file.engine));
+  if (!shortage.empty()) PrintLines(stderr, path + ": warning: " + shortage);
+}
+
 }  // namespace
 
 int Check(const std::vector<std::string>& files, const std::string& web_file) {
@@ -36,6 +43,7 @@ int Check(const std::vector<std::string>& files, const std::string& web_file) {
       continue;
     }
     std::fprintf(stderr, "%s", loaded->warnings.c_str());
+    WarnOfShortage(path, loaded->file);
     std::printf("%s: good, %zu tasks, %zu modules\n", path.c_str(), loaded->file.tasks.size(),
                 loaded->file.modules.size());
   }

@@ -84,7 +84,7 @@ void CountAllSeries(const TaskFile& file, unsigned shards, FleetPlan* plan) {
     counter.Add(task, silent.count(task.get()) == 0);
   }
   plan->series = counter.count();
-  plan->shards = file.engine.shards > 0 ? file.engine.shards : shards;
+  plan->shards = shards;
   const std::vector<std::string_view> names(types.begin(), types.end());
   plan->process_series = CountProcessSeries(plan->shards, names);
 }
@@ -100,7 +100,10 @@ absl::StatusOr<FleetPlan> PlanFleet(const TaskFile& file, const PlanQuestion& qu
   FindSilent(file, &plan);
   FindMeetings(&plan);
   plan.load = LoadOf(plan.groups, plan.from);
-  CountAllSeries(file, question.shards, &plan);
+  CountAllSeries(file, static_cast<unsigned>(question.node.shards), &plan);
+  const Demand demand = DemandOf(file.tasks);
+  plan.headroom = HeadroomOf(CostModel(), demand, question.node, kAssumedRunSeconds);
+  plan.silent_headroom = SilentHeadroomOf(CostModel(), demand, question.node);
   return plan;
 }
 

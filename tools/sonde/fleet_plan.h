@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/contract/cost_model.h"
 #include "engine/contract/cron.h"
 #include "exporter/series_count.h"
 #include "store/task_file.h"
@@ -17,7 +18,7 @@ struct PlanQuestion {
   WallTime from;                   // a whole second
   std::vector<std::string> tasks;  // whose due times; none: of the first few
   size_t due_times = 5;            // of each
-  unsigned shards = 1;             // what `engine.shards: 0` stands for
+  NodeLimits node;                 // where it is to run
 
   static constexpr size_t kFirstTasks = 5;
   static constexpr size_t kMostDueTimes = 1000;
@@ -46,6 +47,8 @@ struct FleetPlan {
   SeriesCount series;
   uint64_t process_series = 0;
   unsigned shards = 0;
+  Headroom headroom;         // by the costs assumed
+  Headroom silent_headroom;  // when no target answers
 };
 
 // NotFound names a task of the question that the file does not have.

@@ -1,14 +1,13 @@
 #include "tools/sonde/plan.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <optional>
-#include <thread>
 
 #include "absl/time/time.h"
 #include "tools/sonde/configuration.h"
 #include "tools/sonde/fleet_plan.h"
+#include "tools/sonde/node.h"
 #include "tools/sonde/plan_report.h"
 
 namespace sonde {
@@ -43,7 +42,6 @@ int Plan(const PlanOptions& options) {
   PlanQuestion question;
   question.tasks = options.tasks;
   question.due_times = options.next;
-  question.shards = std::max(1u, std::thread::hardware_concurrency());
   const auto from = options.from.empty() ? ThisSecond() : ParseFrom(options.from);
   if (!from) {
     return Fail("--from: '" + options.from +
@@ -56,6 +54,7 @@ int Plan(const PlanOptions& options) {
     return 1;
   }
   std::fprintf(stderr, "%s", loaded->warnings.c_str());
+  question.node = LimitsOf(loaded->file.engine);
   const auto plan = PlanFleet(loaded->file, question);
   if (!plan.ok()) return Fail(std::string(plan.status().message()));
   const std::string report =

@@ -203,6 +203,44 @@ void AddSeries(const FleetPlan& plan, std::string* out) {
       "  failed for, Last-Modified, and TLS that only a redirect leads to.\n";
 }
 
+// Two columns of what is asked for, and what there is.
+void AddHeadroom(const FleetPlan& plan, std::string* out) {
+  const auto percent = [](const Headroom::Use& use) {
+    return Padded(Fixed(100 * use.ratio(), use.ratio() < 0.1 ? 1 : 0) + " %", 10, true);
+  };
+  *out += "\nWhat it asks of this node\n";
+  *out += "  " + Padded("", 14) + Padded("there is", 10, true) + Padded("asked for", 12, true) +
+          Padded("", 10) + Padded("no answers", 12, true) + "\n";
+  for (size_t i = 0; i < Headroom::kLimits; ++i) {
+    const Headroom::Use& use = plan.headroom.uses[i];
+    const Headroom::Use& silent = plan.silent_headroom.uses[i];
+    const int digits = i == static_cast<size_t>(Headroom::Limit::kCpu) ? 2 : 0;
+    *out += "  " + Padded(std::string(Headroom::kNames[i]), 14) +
+            Padded(Fixed(use.has, digits), 10, true) + Padded(Fixed(use.asked, digits), 12, true) +
+            percent(use) + Padded(Fixed(silent.asked, digits), 12, true) + percent(silent) + "\n";
+  }
+  const Headroom::Limit first = plan.headroom.first();
+  *out +=
+      "  First comes " + std::string(Headroom::kNames[static_cast<size_t>(first)]) + ". " +
+      (plan.headroom.ratio() < 0 ? "This node cannot carry it: slots will be skipped.\n"
+                                 : "Headroom " + Fixed(100 * plan.headroom.ratio(), 0) + " %.\n");
+  *out +=
+      "  By assumed costs (cpu in cores; runs that take 50 ms); \"no answers\" is when every run "
+      "waits\n"
+      "  for its time-out. A running sonde measures its own: sonde_headroom_ratio.\n";
+}
+
+ordered_json HeadroomJson(const Headroom& headroom) {
+  ordered_json limits = ordered_json::object();
+  for (size_t i = 0; i < Headroom::kLimits; ++i) {
+    const Headroom::Use& use = headroom.uses[i];
+    limits[std::string(Headroom::kNames[i])] = {{"has", use.has}, {"asked", use.asked}};
+  }
+  return {{"ratio", headroom.ratio()},
+          {"first", Headroom::kNames[static_cast<size_t>(headroom.first())]},
+          {"limits", std::move(limits)}};
+}
+
 ordered_json NamesJson(const std::vector<const Task*>& tasks, size_t most = SIZE_MAX) {
   ordered_json names = ordered_json::array();
   for (size_t i = 0; i < std::min(tasks.size(), most); ++i) names.push_back(tasks[i]->name);
@@ -273,6 +311,7 @@ std::string PlanText(std::string_view file, const FleetPlan& plan) {
   list("with a schedule that never fires", plan.never);
   AddDue(plan, &out);
   AddLoad(plan.load, &out);
+  AddHeadroom(plan, &out);
   AddMeetings(plan, &out);
   AddSeries(plan, &out);
   return out;
@@ -296,6 +335,8 @@ std::string PlanJson(std::string_view file, const FleetPlan& plan) {
       {"never_due", NamesJson(plan.never)},
       {"due", std::move(due)},
       {"load", LoadJson(plan.load)},
+      {"headroom", HeadroomJson(plan.headroom)},
+      {"headroom_no_answers", HeadroomJson(plan.silent_headroom)},
       {"clock_changes", std::move(meetings)},
       {"clock_changes_left_out",
        plan.meetings.size() - std::min(plan.meetings.size(), kPlanJsonMeetings)},

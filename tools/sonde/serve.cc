@@ -15,13 +15,16 @@
 #include <vector>
 
 #include "engine/loop/engine.h"
+#include "exporter/headroom_watch.h"
 #include "exporter/http_listener.h"
 #include "exporter/http_server.h"
 #include "exporter/loop.h"
+#include "exporter/process_metrics.h"
 #include "exporter/site.h"
 #include "protocols/body_budget.h"
 #include "tools/sonde/configuration.h"
 #include "tools/sonde/logger.h"
+#include "tools/sonde/node.h"
 #include "tools/sonde/privileges.h"
 #include "tools/sonde/reloader.h"
 #include "tools/sonde/run_log.h"
@@ -75,7 +78,8 @@ class Service {
         web_(web),
         targets_watch_({.largest = kConfigFileLimit}),
         run_log_(*log_, inbox_),
-        self_(ThisBuild()) {}
+        self_(ThisBuild()),
+        headroom_(self_.registry(), *log_) {}
 
   ~Service() { web_.Stop(); }  // its timer is our loop's
 
@@ -112,6 +116,7 @@ class Service {
   TextsInbox inbox_;
   RunLog run_log_;
   SelfMetrics self_;
+  HeadroomWatch headroom_;
   Catalog catalog_;
   Configuration configuration_;
   EngineSettings at_start_;
@@ -231,6 +236,7 @@ absl::Status Service::Start(Reading reading, ListenSockets sockets) {
   ticker_ = loop_->Every(Seconds(1), [this] {
     site_->Receive();
     probes_->Sweep();
+    headroom_.Observe(engine_->Snapshot(), ReadProcess().cpu_seconds, ExporterLoop::MonotonicNow());
   });
   Take(std::move(reading));
   ready_ = true;
@@ -332,6 +338,7 @@ void Service::TakeTasks() {
                {"changed", std::to_string(delta.upserts.size())},
                {"removed", std::to_string(delta.removals.size())}});
   }
+  headroom_.Plan(DemandOf(tasks), LimitsOf(Settings(current_.file)));
   catalog_.Apply(delta);
   engine_->Apply(std::move(delta));
 }

@@ -471,7 +471,13 @@ TEST_F(EngineTest, LoopsSayHowBusyTheyAre) {
     return std::any_of(shards.begin(), shards.end(),
                        [](const ShardStats& shard) { return shard.loop_utilization > 0; });
   }));
-  for (const ShardStats& shard : engine_->Snapshot()) EXPECT_LE(shard.loop_utilization, 1.0);
+  for (const ShardStats& shard : engine_->Snapshot()) {
+    EXPECT_LE(shard.loop_utilization, 1.0);
+    EXPECT_GT(shard.cpu_seconds, 0);
+    EXPECT_GT(shard.turns, 0u);
+  }
+  engine_->Stop();  // its threads are gone, what they used is not
+  for (const ShardStats& shard : engine_->Snapshot()) EXPECT_GT(shard.cpu_seconds, 0);
 }
 
 }  // namespace
