@@ -76,6 +76,7 @@ class PlayPeer : public SimPeer {
     TlsServerOptions options;
     options.chain = {*certificate};
     options.alpn = alpn;
+    options.ticket_keys = std::string(80, 'k');  // the next connection knows this one's tickets
     tls = std::make_unique<TlsServer>(options);
   }
   std::vector<SimDatagram> datagrams;  // that came, in order
@@ -206,6 +207,7 @@ class Play {
   std::string config_;
   std::vector<Line> stage_, acts_, expects_;
   std::string problems_;
+  size_t run_ = 0;  // that expectations are about
   PlayFiles files_;
   std::unique_ptr<SimWorld> world_;
   std::map<std::string, std::shared_ptr<PlayPeer>> peers_;
@@ -399,7 +401,7 @@ void Play::ExpectFact(const Line& line) {
       brace == std::string::npos ? "" : name.substr(brace + 1, name.size() - brace - 2);
   for (const FactInfo& info : Facts()) {
     if (info.family != family || info.label != label) continue;
-    const auto value = world_->runs[0].result.facts.Get(info.fact);
+    const auto value = world_->runs[run_].result.facts.Get(info.fact);
     const std::string is = value ? std::to_string(*value) : "absent";
     if (line.words[3] == "absent") {
       Check(line, !value, "it is " + is);
@@ -417,7 +419,7 @@ void Play::ExpectFact(const Line& line) {
 
 void Play::ExpectText(const Line& line) {
   std::string seen;
-  for (const Text& text : world_->runs[0].texts) {
+  for (const Text& text : world_->runs[run_].texts) {
     if (TextFamilies()[static_cast<size_t>(text.family)].name != line.words[2]) continue;
     if (line.words[3] == "absent") {
       Fail(line, "it is there");
@@ -432,9 +434,13 @@ void Play::ExpectText(const Line& line) {
 }
 
 void Play::ExpectRun(const Line& line) {
-  const SimRun& run = world_->runs[0];
+  const SimRun& run = world_->runs[run_];
   const std::string& what = line.words[1];
-  if (what == "outcome") {
+  if (what == "run") {  // the next lines are about it; the first run otherwise
+    run_ = std::stoul(line.words[2]) - 1;
+    while (world_->runs.size() <= run_ && world_->RunToNext(Hours(1))) {}
+    if (!Check(line, run_ < world_->runs.size(), "there is none")) run_ = 0;
+  } else if (what == "outcome") {
     Check(
         line, OutcomeName(run.result.outcome) == line.words[2],
         "it is " + std::string(OutcomeName(run.result.outcome)) + " (" + run.evidence.detail + ")");

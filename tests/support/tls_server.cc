@@ -17,6 +17,11 @@ int ChooseAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const u
   return SSL_TLSEXT_ERR_NOACK;
 }
 
+int Shorten(SSL* ssl, void* seconds) {
+  SSL_SESSION_set_timeout(SSL_get_session(ssl), *static_cast<int*>(seconds));
+  return 1;
+}
+
 }  // namespace
 
 TlsServer::TlsServer(const TlsServerOptions& options)
@@ -28,7 +33,19 @@ TlsServer::TlsServer(const TlsServerOptions& options)
   SSL_CTX_set_cipher_list(context, options_.ciphers.empty() ? "ALL" : options_.ciphers.c_str());
   SSL_CTX_set_min_proto_version(context, options_.min_version);
   SSL_CTX_set_max_proto_version(context, options_.max_version);
-  if (!options_.tickets) SSL_CTX_set_num_tickets(context, 0);
+  if (!options_.tickets) {
+    SSL_CTX_set_num_tickets(context, 0);
+    SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  }
+  if (options_.ticket_seconds >= 0) {
+    SSL_CTX_set_options(context, SSL_OP_NO_TICKET);  // OpenSSL seals no ticket without a lifetime
+    SSL_CTX_set_session_ticket_cb(context, Shorten, nullptr, &options_.ticket_seconds);
+  }
+  if (!options_.ticket_keys.empty()) {
+    SSL_CTX_set_tlsext_ticket_keys(context, options_.ticket_keys.data(),
+                                   static_cast<long>(options_.ticket_keys.size()));
+  }
   for (size_t i = 0; i < options_.chain.size(); ++i) {
     const Certificate& certificate = options_.chain[i];
     if (i == 0) {
@@ -101,5 +118,7 @@ std::string TlsServer::server_name() const {
 bool TlsServer::client_certificate() const {
   return SSL_get0_peer_certificate(ssl_.get()) != nullptr;
 }
+
+bool TlsServer::resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
 
 }  // namespace sonde

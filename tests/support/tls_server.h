@@ -20,6 +20,8 @@ struct TlsServerOptions {
   std::string alpn;                        // the one protocol it speaks; empty: none
   const Certificate* client_ca = nullptr;  // asks for a client certificate of this authority
   bool tickets = true;
+  int ticket_seconds = -1;  // TLS 1.3: lifetime of its tickets, which only this server knows then
+  std::string ticket_keys;  // 80 bytes; servers with the same accept each other's tickets
 };
 
 class TlsServer {
@@ -39,6 +41,7 @@ class TlsServer {
   const std::string& received() const { return received_; }
   std::string server_name() const;  // SNI the client sent; empty: none
   bool client_certificate() const;
+  bool resumed() const;
 
  private:
   std::string Drain();
