@@ -188,6 +188,20 @@ void TcpConversation::SetDetail(Outcome outcome, std::string* detail) const {
   detail->append(leg_detail_.text());
 }
 
+// A half-open check: the connection is ended before the peer has it, so nothing can be said on it.
+void ReadHalfOpen(ConfigReader& in, TcpModule* module) {
+  NetworkOptions& network = module->network;
+  if (!in.Bool("half_open", &network.half_open) || !network.half_open) return;
+  if (in.Has("close") && network.close == NetworkOptions::Close::kFin) {
+    in.Error("close", "half_open ends the connection with RST: close: fin cannot be had with it");
+  }
+  network.close = NetworkOptions::Close::kReset;
+  for (const std::string_view key : {"query_response", "preset", "tls_config"}) {
+    if (in.Has(key)) in.Error(key, "half_open ends before the peer accepts: nothing can be said");
+  }
+  if (module->tls) in.Error("tls", "half_open ends before the peer accepts: TLS cannot begin");
+}
+
 // ---- the registry's entry -----------------------------------------------------------------------
 
 // "tasks[3]" and "target" -> "tasks[3].target".
@@ -209,6 +223,7 @@ class Tcp final : public Prober {
     ReadTlsConfig(in, "tls_config", &module->tls_profile, &module->files);
     in.Bool("export_untrusted_certificates", &module->export_untrusted);
     DialogueScript::Read(in, module->tls, &module->script);
+    ReadHalfOpen(in, module.get());
     in.Finish();
     module->prober = this;
     module->content_hash = ContentHash().Add(name()).Add(block).value();
@@ -273,6 +288,9 @@ class Tcp final : public Prober {
     ConfigReader in(expect, Below(path, "expect"), diagnostics);
     if (in.String("contains", &plan->contains) && plan->contains.size() > Dialogue::kLineLimit) {
       in.Error("contains", "at most 64 KiB can be looked for");
+    }
+    if (!plan->contains.empty() && module.network.half_open) {
+      in.Error("contains", "half_open ends before the peer accepts: it says nothing");
     }
     in.Finish();
     plan->destination = DestinationOf(plan->to.host, plan->to.port);

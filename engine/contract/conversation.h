@@ -111,6 +111,7 @@ struct NetworkOptions {
   IpFamily preferred_family = IpFamily::kV6;
   bool fallback = true;               // to the other family, blackbox_contract section 6
   Close close = Close::kFin;          // FIN by default, RST when the module asks
+  bool half_open = false;             // TCP: the last ACK of opening is held back; with kReset only
   int dscp = -1;                      // -1: leave as it is
   Address source;                     // family kNone: the kernel chooses; port is ignored
   bool bad_source = false;            // a source was given that is no address: nothing is opened

@@ -39,6 +39,10 @@ int BindSource(int fd, const Address& source, const Address& to) {
 int Configure(int fd, const Address& to, const NetworkOptions& options) {
   if (const int error = BindToInterface(fd, options.interface)) return error;
   if (const int error = SetDscp(fd, to.family, options.dscp)) return error;
+  // The ACK of the peer's SYN waits for 200 ms (tcp(7), TCP_DELACK_MAX): by then we have closed.
+  if (options.half_open) {
+    if (const int error = SetSocketOption(fd, IPPROTO_TCP, TCP_QUICKACK, 0)) return error;
+  }
   if (options.source.family != IpFamily::kNone) return BindSource(fd, options.source, to);
   return 0;
 }

@@ -271,6 +271,25 @@ TEST(Shard, CloseStyleIsTheModules) {
   }
 }
 
+TEST(Shard, AHalfOpenConnectionIsAcceptedWhenTheHeldBackAckLeaves) {
+  class Counting : public SimPeer {
+   public:
+    void OnAccepted(SimConnection&) override { ++accepted; }
+    int accepted = 0;
+  };
+  for (const auto& [timeout, accepted] : {std::pair{150, 0}, {500, 1}}) {
+    SimWorld world;
+    const auto peer = std::make_shared<Counting>();
+    world.network().AddPeer("10.0.0.1:80", peer);
+    FakeTask task;
+    task.mode = Mode::kAsk;
+    task.network.half_open = true;
+    task.timeout = Milliseconds(timeout);
+    RunOnce(world, task);
+    EXPECT_EQ(peer->accepted, accepted);
+  }
+}
+
 TEST(Shard, AConversationThatWaitsForNothingIsEndedAsInternal) {
   class Ending : public SimPeer {
     void OnAccepted(SimConnection& connection) override { connection.End(); }

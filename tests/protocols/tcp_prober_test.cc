@@ -222,6 +222,39 @@ TEST(TcpProber, UnknownKeysAreErrors) {
   EXPECT_THAT(read.errors(), HasSubstr("did you mean 'tls'"));
 }
 
+TEST(TcpProber, HalfOpenHoldsTheLastAckBackAndResets) {
+  EXPECT_FALSE(ReadModule(TcpProber(), "").module->network.half_open);
+  const auto probe = Drive("half_open: true");
+  EXPECT_TRUE(probe->leg().network->half_open);
+  EXPECT_EQ(probe->leg().network->close, NetworkOptions::Close::kReset);
+  probe->Open();
+  EXPECT_EQ(probe->outcome(), Outcome::kOk);
+  EXPECT_EQ(probe->Sent(), "");
+  EXPECT_TRUE(ReadModule(TcpProber(), "{half_open: true, close: reset}").module);
+  EXPECT_TRUE(ReadModule(TcpProber(), "{half_open: false, close: fin, tls: true}").module);
+}
+
+TEST(TcpProber, HalfOpenRefusesWhatNeedsAPeer) {
+  const std::pair<std::string_view, std::string_view> kRefused[] = {
+      {"tls: true", "module.tls: half_open"},
+      {"tls_config: {}", "module.tls_config: half_open"},
+      {"preset: redis", "module.preset: half_open"},
+      {"query_response: [{expect: a}]", "module.query_response: half_open"},
+      {"query_response: [{starttls: true}]", "module.query_response: half_open"},
+      {"close: fin", "module.close: half_open"},
+  };
+  for (const auto& [other, error] : kRefused) {
+    const ModuleText read =
+        ReadModule(TcpProber(), "{half_open: true, " + std::string(other) + "}");
+    EXPECT_FALSE(read.module) << other;
+    EXPECT_THAT(read.errors(), HasSubstr(error)) << other;
+  }
+  const ModuleText module = ReadModule(TcpProber(), "half_open: true");
+  const TargetText target = ReadTarget(TcpProber(), "a:1", *module.module, "contains: x");
+  EXPECT_FALSE(target.plan);
+  EXPECT_THAT(target.errors(), HasSubstr("task.expect.contains: half_open"));
+}
+
 TEST(TcpProber, TargetsAreHostAndPort) {
   const ModuleText module = ReadModule(TcpProber(), "");
   const TargetText good = ReadTarget(TcpProber(), "Peer.Example:SSH", *module.module);

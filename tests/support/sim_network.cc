@@ -76,6 +76,12 @@ void SimConnection::OpenWindow(size_t bytes) {
 
 // ---- SimNetwork ---------------------------------------------------------------------------------
 
+namespace {
+
+constexpr Duration kHeldAck = Milliseconds(200);  // TCP_DELACK_MAX (linux/tcp.h)
+
+}  // namespace
+
 void SimNetwork::AddPeer(const std::string& host_port, std::shared_ptr<SimPeer> peer) {
   peers_[host_port] = std::move(peer);
 }
@@ -142,7 +148,7 @@ std::optional<ResolveAnswer> SimNetwork::Resolve(SlotRef slot, std::string_view 
 
 void SimNetwork::CancelResolve(SlotRef slot) { resolving_.erase({slot.index, slot.generation}); }
 
-ConnectResult SimNetwork::Connect(SlotRef slot, const Address& to, const NetworkOptions&) {
+ConnectResult SimNetwork::Connect(SlotRef slot, const Address& to, const NetworkOptions& options) {
   ++connects_;
   if (on_connect) on_connect(to);
   ConnectResult result;
@@ -173,18 +179,24 @@ ConnectResult SimNetwork::Connect(SlotRef slot, const Address& to, const Network
                                            : peer->second->OnConnect();
   if (!answer) return result;
   if (peer != peers_.end()) self.peer_ = peer->second.get();
-  self.Later(answer->delay, [error = answer->error](SimConnection& it) {
-    SimNetwork& network = *it.network_;
-    if (error != 0) {
-      network.events_->OnConnectFailed(it.slot_, error, network.clock_.now());
-      return;
-    }
-    it.connected_ = true;
-    const StreamId id = it.id_;
-    const uint64_t serial = it.serial_;
-    network.events_->OnConnected(it.slot_, network.clock_.now());
-    if (SimConnection* alive = network.Find(id, serial)) alive->peer_->OnAccepted(*alive);
-  });
+  self.Later(answer->delay,
+             [error = answer->error, half_open = options.half_open](SimConnection& it) {
+               SimNetwork& network = *it.network_;
+               if (error != 0) {
+                 network.events_->OnConnectFailed(it.slot_, error, network.clock_.now());
+                 return;
+               }
+               it.connected_ = true;
+               const StreamId id = it.id_;
+               const uint64_t serial = it.serial_;
+               network.events_->OnConnected(it.slot_, network.clock_.now());
+               SimConnection* alive = network.Find(id, serial);
+               if (alive && half_open) {
+                 alive->Later(kHeldAck, [](SimConnection& late) { late.peer_->OnAccepted(late); });
+               } else if (alive) {
+                 alive->peer_->OnAccepted(*alive);
+               }
+             });
   return result;
 }
 

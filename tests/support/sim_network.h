@@ -94,6 +94,7 @@ class SimPeer {
     Duration delay = Milliseconds(1);
   };
   virtual std::optional<Answer> OnConnect() { return Answer{}; }
+  // A half-open connection is accepted when the ACK that was held back leaves.
   virtual void OnAccepted(SimConnection&) {}
   virtual void OnBytes(SimConnection&, std::string_view) {}
   virtual void OnDatagram(SimNetwork&, const SimDatagram&) {}

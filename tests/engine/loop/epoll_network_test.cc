@@ -96,6 +96,24 @@ TEST_F(EpollNetworkTest, ReportsAConnectionOnlyAsAnEvent) {
   EXPECT_GE(events_.all[0].at, made.at);
 }
 
+// The peer's queue of connections stays empty: before the reset, because the last ACK is held back,
+// and after it.
+TEST_F(EpollNetworkTest, HalfOpenConnectionsAreNeverAccepted) {
+  NetworkOptions options;
+  options.half_open = true;
+  const ConnectResult made = network_->Connect(kSlot, NameOf(listener_.get()), options);
+  ASSERT_EQ(made.error, 0);
+  ASSERT_TRUE(RunUntil(Kind::kConnected, kSlot));
+  EXPECT_GE(network_->Inspect(made.stream).rtt, Duration{});
+  pollfd waiting{listener_.get(), POLLIN, 0};
+  EXPECT_EQ(poll(&waiting, 1, 0), 0);
+  network_->Close(made.stream, NetworkOptions::Close::kReset);
+  // One that is whole comes first, and alone.
+  const Pair pair = Connected({}, SlotRef{4, 1});
+  EXPECT_GE(pair.peer.get(), 0);
+  EXPECT_EQ(poll(&waiting, 1, 0), 0);
+}
+
 TEST_F(EpollNetworkTest, ConnectsOverIpv6) {
   listener_ = Listen("::1");
   if (listener_.get() < 0) GTEST_SKIP() << "no IPv6 here";
