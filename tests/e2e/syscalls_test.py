@@ -107,6 +107,10 @@ class SyscallsTest(harness.TestCase):
     def test_tcp(self):
         self.check("type: tcp, target: '127.0.0.1:TCP'", 5)
 
+    def test_tcp_half_open(self):
+        # TCP_QUICKACK and SO_LINGER besides.
+        self.check("type: tcp, target: '127.0.0.1:TCP', tcp: {half_open: true}", 7)
+
     def test_http(self):
         self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 8)
 
