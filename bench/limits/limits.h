@@ -78,6 +78,7 @@ sockaddr_in TargetAddress(const Options& options, unsigned i);
 
 // Each runs until its time is up, then prints. They end the process on errors.
 void RunConnect(const Options& options);
+void RunHalfOpen(const Options& options);  // needs --close=reset, the default
 void RunHttpNew(const Options& options);
 void RunHttpKept(const Options& options);
 void RunHttpsFull(const Options& options);

@@ -22,15 +22,11 @@ namespace {
 using Run = void (*)(const Options&);
 
 const std::map<std::string, Run> kRuns = {
-    {"tcp", RunConnect},
-    {"http", RunHttpNew},
-    {"http-kept", RunHttpKept},
-    {"https", RunHttpsFull},
-    {"https-resumed", RunHttpsResumed},
-    {"dns", RunDns},
-    {"icmp", RunIcmp},
-    {"load", RunLoad},
-    {"timer", RunTimer},
+    {"tcp", RunConnect},     {"tcp-half-open", RunHalfOpen},
+    {"http", RunHttpNew},    {"http-kept", RunHttpKept},
+    {"https", RunHttpsFull}, {"https-resumed", RunHttpsResumed},
+    {"dns", RunDns},         {"icmp", RunIcmp},
+    {"load", RunLoad},       {"timer", RunTimer},
 };
 
 double Seconds(const timeval& time) {
@@ -174,8 +170,9 @@ int main(int argc, char** argv) {
   CLI::App app("What an exchange costs a client that does nothing else");
   Options options;
   std::string what, close = "reset";
-  app.add_option("what", what,
-                 "tcp, http, http-kept, https, https-resumed, dns, icmp, load or timer")
+  app.add_option(
+         "what", what,
+         "tcp, tcp-half-open, http, http-kept, https, https-resumed, dns, icmp, load or timer")
       ->required()
       ->check(CLI::IsMember(kRuns));
   app.add_option("--port", options.port, "Of the target");

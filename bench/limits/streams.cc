@@ -14,7 +14,7 @@
 namespace sonde::limits {
 namespace {
 
-enum class Kind { kConnect, kHttp, kHttpKept };
+enum class Kind { kConnect, kHalfOpen, kHttp, kHttpKept };
 enum class State : uint8_t { kNone, kConnecting, kWaiting };
 
 constexpr std::string_view kRequest =
@@ -60,6 +60,10 @@ class Streams {
     const sockaddr_in to = TargetAddress(options_, next_++);
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return meter_.Failed("socket", errno);
+    if (kind_ == Kind::kHalfOpen) {  // the last ACK is held back, and never sent
+      const int off = 0;
+      setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
+    }
     if (connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0 &&
         errno != EINPROGRESS) {
       meter_.Failed("connect", errno);
@@ -97,7 +101,7 @@ class Streams {
       tcp_info info;
       socklen_t size = sizeof info;
       getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size);
-      if (kind_ == Kind::kConnect) {
+      if (kind_ == Kind::kConnect || kind_ == Kind::kHalfOpen) {
         meter_.Done();
         return Close(fd);
       }
@@ -144,6 +148,7 @@ class Streams {
 }  // namespace
 
 void RunConnect(const Options& options) { Streams(options, Kind::kConnect).Run("tcp"); }
+void RunHalfOpen(const Options& options) { Streams(options, Kind::kHalfOpen).Run("tcp-half-open"); }
 void RunHttpNew(const Options& options) { Streams(options, Kind::kHttp).Run("http"); }
 void RunHttpKept(const Options& options) { Streams(options, Kind::kHttpKept).Run("http-kept"); }
 
