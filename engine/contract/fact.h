@@ -51,6 +51,10 @@ enum class Shown : uint8_t { kProbe = 1, kScheduled = 2, kBoth = 3 };
     "Earliest expiry among the certificates the peer sent")                                        \
   X(ChainExpiry, "probe_ssl_last_chain_expiry_timestamp_seconds", "", Tls, Both,                   \
     "Expiry of the verified chain that lasts longest; -62135596800 when nothing was verified")     \
+  X(TlsResumed, "probe_tls_resumed", "", Tls, Scheduled,                                           \
+    "1 when the handshake resumed an earlier session, 0 when it was a full one")                   \
+  X(TlsFullHandshake, "probe_tls_last_full_handshake_timestamp_seconds", "", Tls, Scheduled,       \
+    "When the handshake was made that the certificate's series are from")                          \
   X(TcpResolve, "probe_tcp_duration_seconds", "phase=\"resolve\"", Phases, Scheduled,              \
     "Seconds per phase of a TCP probe")                                                            \
   X(TcpConnect, "probe_tcp_duration_seconds", "phase=\"connect\"", Phases, Scheduled, "")          \

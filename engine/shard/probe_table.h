@@ -37,6 +37,7 @@ class ProbeTable : public NetworkEvents {
     bool holds_handshake = false;
     bool more_to_read = false;  // to be read again in this turn's Advance, or the next
     bool send_broken = false;   // the peer takes nothing more; what it said is still read
+    bool may_resume = false;    // the task's session is this run's first resumable handshake's
     uint8_t legs = 0;
     StreamId stream = kNoStream;
     SharedSocket shared;            // of a datagram leg
@@ -64,6 +65,9 @@ class ProbeTable : public NetworkEvents {
    public:
     virtual ~Owner() = default;
     virtual void OnProbeFinished(Slot& slot, Outcome outcome, Instant at) = 0;
+    // Where the task's session stands from run to run: made by the table when there is one to keep.
+    // Null: nowhere, every handshake is a full one. It stays until the probe was freed.
+    virtual std::unique_ptr<TlsMemory>* MemoryOf(Slot&) { return nullptr; }
   };
 
   struct Counters {
@@ -138,10 +142,16 @@ class ProbeTable : public NetworkEvents {
   Next Resolved(Slot& slot, const ResolveAnswer& answer);
   Next ConnectTo(Slot& slot, const Address& address);
   Next FailLeg(Slot& slot, Outcome outcome, std::string_view detail, Instant at);
-  Next StartTls(Slot& slot, const TlsProfile& profile, std::string_view server_name, Instant at);
-  Next AfterTls(Slot& slot, TlsChannel::State before, Instant at);
   Next Opened(Slot& slot, Instant at);
   void Inspect(Slot& slot);
+
+  // TLS: probe_tls.cc.
+  Next StartTls(Slot& slot, const TlsProfile& profile, std::string_view server_name, Instant at);
+  void ResumeTls(Slot& slot, const SSL_CTX* context, const TlsProfile& profile,
+                 std::string_view server_name);
+  Next AfterTls(Slot& slot, TlsChannel::State before, Instant at);
+  Next CarrierGone(Slot& slot, Instant at);
+  void EndHandshake(Slot& slot);
 
   // Datagram legs: probe_datagrams.cc.
   Next JoinSocket(Slot& slot);
@@ -167,8 +177,6 @@ class ProbeTable : public NetworkEvents {
   bool Unsent(const Slot& slot) const;
 
   void CloseLeg(Slot& slot, bool orderly);
-  Next CarrierGone(Slot& slot, Instant at);
-  void EndHandshake(Slot& slot);
   void ArmTimer(Slot& slot);
   void OnTimer(Slot& slot, Instant now);
   Outcome TimeoutOutcome(Slot& slot, Instant at);

@@ -253,6 +253,12 @@ void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at)
   }
 }
 
+// Who asks for a run wants to see the peer, its certificates included.
+std::unique_ptr<TlsMemory>* Shard::MemoryOf(ProbeTable::Slot& slot) {
+  Entry& entry = *static_cast<Entry*>(slot.owner_data);
+  return entry.now_run ? nullptr : &entry.tls_memory;
+}
+
 // Hands the scratch result over; the entry lives on to the end of the turn.
 void Shard::AnswerNowRun(Entry& entry) {
   auto done = std::move(entry.now_run->done);

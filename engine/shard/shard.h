@@ -106,6 +106,7 @@ class Shard final : private ProbeTable::Owner {
   void EndNowRun(Entry& entry, Outcome outcome, Instant at);
 
   void OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at) override;
+  std::unique_ptr<TlsMemory>* MemoryOf(ProbeTable::Slot& slot) override;
   void AnswerNowRun(Entry& entry);
   void CountScheduledRun(Entry& entry, const Task& task, WallTime finished);
   void ResetEvidence();

@@ -27,7 +27,8 @@ struct Shard::Entry : TimerNode, Waiter {
   WallTime run_due;                    // the slot that waits or is in flight
   Instant run_due_at;                  // the same; a clock that is set meanwhile does not move it
   SlotRef slot;
-  bool scheduled = false;  // false: disabled, or the schedule has no further slot
+  std::unique_ptr<TlsMemory> tls_memory;  // null: no session is kept
+  bool scheduled = false;                 // false: disabled, or the schedule has no further slot
   bool running = false;
   uint8_t blocked = 0;  // bit per BlockReason of this wait
 };

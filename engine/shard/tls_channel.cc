@@ -122,6 +122,8 @@ struct TlsChannel::Impl {
   Wire wire;
   TlsVerdict verdict;
   bool start_fails = false;  // the profile cannot be used with this name
+  TlsMemory* memory = nullptr;
+  TlsPlace place;  // where there is a memory
   std::array<uint8_t, kFirstBytes> first{};
   size_t first_size = 0;
 
@@ -177,6 +179,19 @@ std::unique_ptr<TlsChannel> TlsChannel::Client(SSL_CTX* context, const TlsProfil
   return channel;
 }
 
+void TlsChannel::Resume(TlsMemory& memory, TlsPlace place, const TlsProfile& profile) {
+  impl_->memory = &memory;
+  impl_->place = std::move(place);
+  const SessionPtr session = memory.Offer(impl_->place, profile, impl_->verdict.now);
+  if (session) SSL_set_session(impl_->ssl.get(), session.get());
+}
+
+void TlsChannel::KeepSession() {
+  if (impl_->carrier) impl_->carrier->channel->KeepSession();
+  if (impl_->memory == nullptr || !facts_.established || state_ == State::kFailed) return;
+  impl_->memory->Keep(impl_->place, SSL_get_session(impl_->ssl.get()), facts_);
+}
+
 TlsChannel::State TlsChannel::Start(Buffer& cipher_out) {
   if (state_ != State::kHandshaking) return state_;
   if (impl_->start_fails) {
@@ -213,13 +228,20 @@ void TlsChannel::Handshake() {
     return;
   }
   state_ = State::kOpen;
+  const bool resumed = SSL_session_reused(ssl) == 1;
+  if (resumed && impl_->memory != nullptr) {
+    facts_ = impl_->memory->full();
+  } else {
+    facts_.full_at = impl_->verdict.now;
+  }
   facts_.established = true;
-  facts_.resumed = SSL_session_reused(ssl) == 1;
+  facts_.resumed = resumed;
   facts_.version = std::string(VersionText(SSL_version(ssl)));
   facts_.cipher = CipherText(SSL_get_current_cipher(ssl));
   const unsigned char* alpn = nullptr;
   unsigned size = 0;
   SSL_get0_alpn_selected(ssl, &alpn, &size);
+  facts_.alpn.clear();
   if (size > 0) facts_.alpn.assign(reinterpret_cast<const char*>(alpn), size);
 }
 

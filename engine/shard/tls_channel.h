@@ -14,6 +14,7 @@
 #include "engine/contract/conversation.h"
 #include "engine/contract/files.h"
 #include "engine/contract/tls_profile.h"
+#include "engine/shard/tls_sessions.h"
 
 namespace sonde {
 
@@ -30,6 +31,9 @@ class TlsContexts {
   // prober's own (prober/config) and says which file or setting.
   absl::StatusOr<SSL_CTX*> For(const TlsProfile& profile);
 
+  // No two contexts of a shard have the same, also when one was built in place of another.
+  static uint64_t NumberOf(const SSL_CTX* context);
+
   // Contexts kept; beyond it the one unused for longest goes.
   static constexpr size_t kMostContexts = 512;
   size_t size() const { return entries_.size(); }
@@ -44,7 +48,7 @@ class TlsContexts {
   void DropOldest();
 
   Files* files_;
-  uint64_t uses_ = 0;
+  uint64_t uses_ = 0, builds_ = 0;
   std::unordered_multimap<size_t, std::unique_ptr<Entry>> entries_;  // by hash of the content
 };
 
@@ -67,6 +71,10 @@ class TlsChannel {
                                             std::unique_ptr<TlsChannel> carrier = nullptr);
   ~TlsChannel();
 
+  // Before Start: offers the session `memory` has for `place`, unless a full handshake is due.
+  // KeepSession goes to the same memory, which outlives the channel.
+  void Resume(TlsMemory& memory, TlsPlace place, const TlsProfile& profile);
+
   // Writes the first flight.
   State Start(Buffer& cipher_out);
 
@@ -79,6 +87,10 @@ class TlsChannel {
 
   // Queues close_notify for an orderly end, the carrier's too.
   void Shutdown(Buffer& cipher_out);
+
+  // The connection was good up to here: its session, as it is now, is kept where there is a memory.
+  // The carrier's too.
+  void KeepSession();
 
   State state() const { return state_; }
   State carrier_state() const;  // kOpen when there is none

@@ -188,13 +188,13 @@ absl::Status UseVersions(SSL_CTX* context, const TlsProfile& profile) {
   return absl::OkStatus();
 }
 
-void UseHabits(SSL_CTX* context) {
+void UseHabits(SSL_CTX* context, bool resumes) {
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   // Renegotiation is a peer's way to make us work. Servers without RFC 5746 are probed all the
   // same: nothing of ours is at stake.
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_LEGACY_SERVER_CONNECT |
-                                   SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
+                                   SSL_OP_NO_COMPRESSION | (resumes ? 0 : SSL_OP_NO_TICKET));
   SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384:P-521");
   InstallVerification(context);
 }
@@ -210,7 +210,7 @@ absl::StatusOr<ContextPtr> Build(Files* files, const TlsProfile& profile) {
 
   ContextPtr context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
   if (!context) return absl::ResourceExhaustedError("no memory for a TLS context");
-  UseHabits(context.get());
+  UseHabits(context.get(), profile.resumes());
   if (auto s = UseVersions(context.get(), profile); !s.ok()) return s;
   if (auto s = UseRoots(context.get(), profile, *ca); !s.ok()) return s;
   if (auto s = UseClientCertificate(context.get(), *cert, *key); !s.ok()) return s;
@@ -219,8 +219,8 @@ absl::StatusOr<ContextPtr> Build(Files* files, const TlsProfile& profile) {
 }
 
 size_t ContentHash(const TlsProfile& p) {
-  size_t hash = static_cast<size_t>(p.min_version) * 64 + static_cast<size_t>(p.max_version) * 4 +
-                (p.verify ? 1 : 0);
+  size_t hash = static_cast<size_t>(p.min_version) * 64 + static_cast<size_t>(p.max_version) * 8 +
+                (p.verify ? 1 : 0) + (p.resumes() ? 2 : 0);
   const auto mix = [&hash](const std::string& text) {
     hash = hash * 0x9E3779B97F4A7C15u + std::hash<std::string>()(text);
   };
@@ -233,10 +233,10 @@ size_t ContentHash(const TlsProfile& p) {
 }
 
 bool SameContext(const TlsProfile& a, const TlsProfile& b) {
-  return a.verify == b.verify && a.min_version == b.min_version && a.max_version == b.max_version &&
-         a.ca_file == b.ca_file && a.ca_pem == b.ca_pem && a.cert_file == b.cert_file &&
-         a.cert_pem == b.cert_pem && a.key_file == b.key_file && a.key_pem == b.key_pem &&
-         a.alpn == b.alpn;
+  return a.verify == b.verify && a.resumes() == b.resumes() && a.min_version == b.min_version &&
+         a.max_version == b.max_version && a.ca_file == b.ca_file && a.ca_pem == b.ca_pem &&
+         a.cert_file == b.cert_file && a.cert_pem == b.cert_pem && a.key_file == b.key_file &&
+         a.key_pem == b.key_pem && a.alpn == b.alpn;
 }
 
 }  // namespace
@@ -258,7 +258,8 @@ struct TlsContexts::Entry {
     return versions;
   }
 
-  void Refresh(Files* files) {
+  // `builds` counts those of all entries.
+  void Refresh(Files* files, uint64_t* builds) {
     const bool reads = files != nullptr && NamesFiles();
     const uint64_t now = reads ? files->epoch() : 0;
     if (built && now == epoch) return;
@@ -270,6 +271,7 @@ struct TlsContexts::Entry {
     auto made = Build(files, profile);
     status = made.status();
     context = made.ok() ? std::move(*made) : ContextPtr(nullptr, SSL_CTX_free);
+    if (context) SSL_CTX_set_app_data(context.get(), reinterpret_cast<void*>(++*builds));
   }
 
   TlsProfile profile;
@@ -283,6 +285,10 @@ struct TlsContexts::Entry {
 
 TlsContexts::TlsContexts(Files* files) : files_(files) {}
 TlsContexts::~TlsContexts() = default;
+
+uint64_t TlsContexts::NumberOf(const SSL_CTX* context) {
+  return reinterpret_cast<uintptr_t>(SSL_CTX_get_app_data(context));
+}
 
 void TlsContexts::LoadSystemRoots() { SystemRoots(); }
 
@@ -309,7 +315,7 @@ absl::StatusOr<SSL_CTX*> TlsContexts::For(const TlsProfile& profile) {
     entry = entries_.emplace(hash, std::make_unique<Entry>(profile))->second.get();
   }
   entry->last_use = ++uses_;
-  entry->Refresh(files_);
+  entry->Refresh(files_, &builds_);
   if (!entry->status.ok()) return entry->status;
   return entry->context.get();
 }
