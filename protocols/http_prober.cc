@@ -62,7 +62,9 @@ class HttpProberEntry final : public Prober {
         usual.facts.Clear(fact);
       }
     }
-    if (task.plan->needs_handshake) AddUsualTls({.cipher = true}, &usual);
+    if (task.plan->needs_handshake) {
+      AddUsualTls({.cipher = true, .resumes = module.tls.resumes()}, &usual);
+    }
     return usual;
   }
 

@@ -18,7 +18,8 @@ void HttpConversation::Report(struct Report& report, Instant at) {
 // TLS facts belong to an answer; those of a failed handshake speak for themselves (Q11).
 void HttpConversation::SetTls(struct Report& report) const {
   const TlsReport::Options options{.cipher = true,
-                                   .untrusted = module_.export_untrusted_certificates};
+                                   .untrusted = module_.export_untrusted_certificates,
+                                   .resumes = module_.tls.resumes()};
   ContentHash hash;
   const bool shown = answered_ || !tls_.established();
   if (shown) tls_.SetFacts(options, &report.result.facts);

@@ -106,6 +106,10 @@ const TlsFacts* TlsReport::Told(const Options& options) const {
 
 void TlsReport::SetFacts(const Options& options, FactSet* facts) const {
   const TlsFacts* tls = Told(options);
+  if (tls && tls->established && options.resumes) {
+    facts->Set(Fact::kTlsResumed, tls->resumed ? 1 : 0);
+    facts->Set(Fact::kTlsFullHandshake, static_cast<double>(tls->full_at.ns) / 1e9);
+  }
   if (!tls || !tls->has_certificate) return;
   facts->Set(Fact::kCertExpiry, static_cast<double>(tls->earliest_expiry_unix));
   facts->Set(Fact::kChainExpiry, static_cast<double>(tls->chain_expiry_unix));
@@ -156,6 +160,10 @@ void AddUsualLeg(Transport transport, UsualReport* usual) {
 void AddUsualTls(const TlsReport::Options& options, UsualReport* usual) {
   usual->facts.Set(Fact::kCertExpiry, 0);
   usual->facts.Set(Fact::kChainExpiry, 0);
+  if (options.resumes) {
+    usual->facts.Set(Fact::kTlsResumed, 0);
+    usual->facts.Set(Fact::kTlsFullHandshake, 0);
+  }
   usual->Add(TextFamily::kChainInfo);
   usual->Add(TextFamily::kTlsVersion);
   if (options.cipher) usual->Add(TextFamily::kTlsCipher);

@@ -67,6 +67,7 @@ class TlsReport {
   struct Options {
     bool cipher = false;    // probe_tls_cipher_info: http only
     bool untrusted = true;  // certificate families also when the handshake failed (Q11)
+    bool resumes = false;   // the module lets handshakes resume: says which did
   };
 
   // OnOpen, first or after Secure. `leg.tls` null (plain) forgets what was known.

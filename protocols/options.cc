@@ -208,6 +208,25 @@ bool ParseTlsVersion(std::string_view text, TlsProfile::Version* out) {
   return false;
 }
 
+namespace {
+
+void ReadResumption(ConfigReader& in, TlsProfile* out) {
+  constexpr Duration kLongest = Hours(7 * 24);  // RFC 8446 section 4.6.1
+  int64_t every = 1;
+  if (in.Int("full_handshake_every", &every, 1, 1'000'000)) {
+    out->full_handshake_every = static_cast<int32_t>(every);
+  }
+  Duration age;
+  if (!in.Time("full_handshake_max_age", &age, true)) return;
+  if (age <= Duration{} || age > kLongest) {
+    in.Error("full_handshake_max_age", "must be more than nothing and at most 7 days");
+  } else {
+    out->full_handshake_max_age = age;
+  }
+}
+
+}  // namespace
+
 bool ReadTlsConfig(ConfigReader& in, std::string_view key, TlsProfile* out,
                    std::vector<std::string>* files) {
   const ConfigNode* block = in.Mapping(key);
@@ -235,6 +254,7 @@ bool ReadTlsConfig(ConfigReader& in, std::string_view key, TlsProfile* out,
     tls.Warn("max_version", "max_version is below min_version: probes of this module fail");
     out->fault = "max_version is below min_version";
   }
+  ReadResumption(tls, out);
   tls.Finish();
   for (const std::string* file : {&out->ca_file, &out->cert_file, &out->key_file}) {
     if (!file->empty()) files->push_back(*file);

@@ -30,7 +30,8 @@ void ReadNetworkOptions(ConfigReader& in, NetworkOptions* out);
 // true when the block was there and good; false also when it was absent, which is no error.
 // Errors: more than one of a file/inline/ref triple, certificate without key or the other way
 // round, unknown versions. Any *_ref (there is no secret manager) and max_version below min_version
-// are warnings: handshakes fail.
+// are warnings: handshakes fail. sonde's own there: full_handshake_every (1) and
+// full_handshake_max_age (1h).
 bool ReadTlsConfig(ConfigReader& in, std::string_view key, TlsProfile* out,
                    std::vector<std::string>* files);
 

@@ -146,7 +146,9 @@ void TcpConversation::Report(struct Report& report, Instant at) {
     if (!dialogue_.empty()) ReportDialogue(&result, at);
   }
 
-  const TlsReport::Options tls_options{.cipher = false, .untrusted = module_.export_untrusted};
+  const TlsReport::Options tls_options{.cipher = false,
+                                       .untrusted = module_.export_untrusted,
+                                       .resumes = module_.tls_profile.resumes()};
   tls_.SetFacts(tls_options, &facts);
   ContentHash hash;
   const bool has_tls = tls_.Hash(tls_options, &hash);
@@ -266,7 +268,7 @@ class Tcp final : public Prober {
     }
     if (module.tls || module.script.starttls) {
       usual.facts.Set(Fact::kTcpTls, 0);
-      AddUsualTls({}, &usual);
+      AddUsualTls({.resumes = module.tls_profile.resumes()}, &usual);
     }
     return usual;
   }

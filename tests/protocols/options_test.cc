@@ -158,6 +158,24 @@ TEST(TlsConfig, LoadTimeChecks) {
   }
 }
 
+TEST(TlsConfig, ResumesWhenAskedTo) {
+  EXPECT_FALSE(ReadTls("tls_config: {}").profile.resumes());
+  EXPECT_FALSE(ReadTls("tls_config: {full_handshake_every: 1}").profile.resumes());
+  const auto read = ReadTls("tls_config: {full_handshake_every: 10, full_handshake_max_age: 5m}");
+  EXPECT_EQ(read.errors, "");
+  EXPECT_TRUE(read.profile.resumes());
+  EXPECT_EQ(read.profile.full_handshake_every, 10);
+  EXPECT_EQ(read.profile.full_handshake_max_age, Minutes(5));
+  EXPECT_EQ(ReadTls("tls_config: {full_handshake_max_age: 7d}").errors, "");
+  for (const char* bad :
+       {"full_handshake_every: 0", "full_handshake_every: 1000001", "full_handshake_max_age: 0s",
+        "full_handshake_max_age: -1s", "full_handshake_max_age: 169h"}) {
+    EXPECT_THAT(ReadTls("tls_config: {" + std::string(bad) + "}").errors,
+                HasSubstr("tls_config.full_handshake_"))
+        << bad;
+  }
+}
+
 std::string Parse(std::string_view text) {
   HostPort parts;
   std::string error;
