@@ -93,6 +93,7 @@ class Shard final : private ProbeTable::Owner {
   void Skip(Entry& entry, SkipReason reason, uint64_t slots);
   void Offer(Entry& entry, Instant now);
   std::optional<BlockReason> Blocked(Entry& entry, Instant now);
+  bool LacksDescriptor(const Entry& entry);
   void Wait(Entry& entry, BlockReason reason, Instant now);
   void StopWaiting(Entry& entry);
   void Start(Entry& entry);
@@ -106,6 +107,7 @@ class Shard final : private ProbeTable::Owner {
   void EndNowRun(Entry& entry, Outcome outcome, Instant at);
 
   void OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at) override;
+  bool KeepsConnection(const ProbeTable::Slot& slot) const override;
   void AnswerNowRun(Entry& entry);
   void CountScheduledRun(Entry& entry, const Task& task, WallTime finished);
   void ResetEvidence();

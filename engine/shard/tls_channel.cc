@@ -204,6 +204,11 @@ TlsChannel::State TlsChannel::carrier_state() const {
   return impl_->carrier ? impl_->carrier->channel->state() : State::kOpen;
 }
 
+bool TlsChannel::IsIdle() const {
+  return state_ == State::kOpen && carrier_state() == State::kOpen &&
+         SSL_has_pending(impl_->ssl.get()) == 0;
+}
+
 void TlsChannel::Handshake() {
   ERR_clear_error();
   SSL* ssl = impl_->ssl.get();

@@ -80,6 +80,9 @@ class TlsChannel {
   // Queues close_notify for an orderly end, the carrier's too.
   void Shutdown(Buffer& cipher_out);
 
+  // Open, the carrier too, and nothing of the peer's is left half read.
+  bool IsIdle() const;
+
   State state() const { return state_; }
   State carrier_state() const;  // kOpen when there is none
   // Filled when the handshake ended, well or badly (certificate facts as far as one was received).
