@@ -57,6 +57,7 @@ class PlayPeer : public SimPeer {
   const Certificate* certificate = nullptr;
   std::string alpn;
   SimConnection* newest = nullptr;
+  int accepted = 0;
   std::string received;
   std::unique_ptr<TlsServer> tls;
   Duration tls_delay = Milliseconds(1);
@@ -64,12 +65,13 @@ class PlayPeer : public SimPeer {
   std::optional<Answer> OnConnect() override { return answer; }
   void OnAccepted(SimConnection& connection) override {
     newest = &connection;
+    ++accepted;
     Begin();
   }
   // The prober may speak before it hears that it was accepted.
   void Begin() {
-    if (begun_ == newest->slot().generation + 1) return;
-    begun_ = newest->slot().generation + 1;
+    if (begun_ == newest->serial()) return;
+    begun_ = newest->serial();
     received.clear();
     tls.reset();
     if (!certificate) return;
@@ -98,7 +100,7 @@ class PlayPeer : public SimPeer {
   }
 
  private:
-  uint32_t begun_ = 0;
+  uint64_t begun_ = 0;
 };
 
 struct Line {
@@ -206,6 +208,7 @@ class Play {
   std::string config_;
   std::vector<Line> stage_, acts_, expects_;
   std::string problems_;
+  size_t run_ = 0;  // that expectations are about
   PlayFiles files_;
   std::unique_ptr<SimWorld> world_;
   std::map<std::string, std::shared_ptr<PlayPeer>> peers_;
@@ -399,7 +402,7 @@ void Play::ExpectFact(const Line& line) {
       brace == std::string::npos ? "" : name.substr(brace + 1, name.size() - brace - 2);
   for (const FactInfo& info : Facts()) {
     if (info.family != family || info.label != label) continue;
-    const auto value = world_->runs[0].result.facts.Get(info.fact);
+    const auto value = world_->runs[run_].result.facts.Get(info.fact);
     const std::string is = value ? std::to_string(*value) : "absent";
     if (line.words[3] == "absent") {
       Check(line, !value, "it is " + is);
@@ -417,7 +420,7 @@ void Play::ExpectFact(const Line& line) {
 
 void Play::ExpectText(const Line& line) {
   std::string seen;
-  for (const Text& text : world_->runs[0].texts) {
+  for (const Text& text : world_->runs[run_].texts) {
     if (TextFamilies()[static_cast<size_t>(text.family)].name != line.words[2]) continue;
     if (line.words[3] == "absent") {
       Fail(line, "it is there");
@@ -432,9 +435,13 @@ void Play::ExpectText(const Line& line) {
 }
 
 void Play::ExpectRun(const Line& line) {
-  const SimRun& run = world_->runs[0];
+  const SimRun& run = world_->runs[run_];
   const std::string& what = line.words[1];
-  if (what == "outcome") {
+  if (what == "run") {  // the next lines are about it; the first run otherwise
+    run_ = std::stoul(line.words[2]) - 1;
+    while (world_->runs.size() <= run_ && world_->RunToNext(Hours(1))) {}
+    if (!Check(line, run_ < world_->runs.size(), "there is none")) run_ = 0;
+  } else if (what == "outcome") {
     Check(
         line, OutcomeName(run.result.outcome) == line.words[2],
         "it is " + std::string(OutcomeName(run.result.outcome)) + " (" + run.evidence.detail + ")");
@@ -453,6 +460,16 @@ void Play::ExpectRun(const Line& line) {
           "it is: " + run.evidence.body);
   } else if (what == "latency") {
     Check(line, run.result.latency_recorded == (line.words[2] == "recorded"), "it is not");
+  } else if (what == "accepted") {  // connections, by all peers
+    int accepted = 0;
+    for (const auto& [where, peer] : peers_) accepted += peer->accepted;
+    Check(line, std::to_string(accepted) == line.words[2], "it is " + std::to_string(accepted));
+  } else if (what == "idle") {  // connections, in the end
+    const uint64_t idle = world_->shard().Stats().connections_idle;
+    Check(line, std::to_string(idle) == line.words[2], "it is " + std::to_string(idle));
+  } else if (what == "retried") {  // runs over a connection that had ended
+    const uint64_t retried = world_->shard().Stats().connections_retried;
+    Check(line, std::to_string(retried) == line.words[2], "it is " + std::to_string(retried));
   } else if (what == "legs") {
     Check(line, std::to_string(run.result.legs) == line.words[2],
           "it is " + std::to_string(run.result.legs));
