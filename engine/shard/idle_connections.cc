@@ -149,7 +149,7 @@ void IdleConnections::Close(Place& place, IdleEnd why) {
   if (orderly && connection.tls) {
     Buffer goodbye = buffers_.Take();
     connection.tls->Shutdown(goodbye);
-    network_.Send(connection.stream, goodbye.bytes());
+    if (!goodbye.empty()) network_.Send(connection.stream, goodbye.bytes());
   }
   network_.Close(connection.stream, place.close);
 }
