@@ -16,7 +16,7 @@ struct Scalar {
 constexpr MetricType kCounter = MetricType::kCounter;
 constexpr MetricType kGauge = MetricType::kGauge;
 
-constexpr std::array<Scalar, 13> kScalars = {{
+constexpr std::array<Scalar, 16> kScalars = {{
     {{"sonde_runs_started_total", kCounter, "Scheduled runs started"}, &ShardStats::started},
     {{"sonde_runs_finished_total", kCounter, "Scheduled runs finished, with whatever verdict"},
      &ShardStats::finished},
@@ -43,6 +43,14 @@ constexpr std::array<Scalar, 13> kScalars = {{
     {{"sonde_datagrams_unstamped_total", kCounter,
       "Messages received without a time stamp of the kernel's"},
      &ShardStats::datagrams_unstamped},
+    {{"sonde_connections_idle", kGauge, "Connections kept for the next run of their task"},
+     &ShardStats::connections_idle},
+    {{"sonde_connections_reused_total", kCounter,
+      "Runs that began on a connection of an earlier run"},
+     &ShardStats::connections_reused},
+    {{"sonde_connections_retried_total", kCounter,
+      "Runs whose kept connection had ended, and that opened another"},
+     &ShardStats::connections_retried},
 }};
 
 uint64_t Sum(std::span<const ShardStats> shards, uint64_t ShardStats::*value) {
@@ -178,6 +186,10 @@ void WriteEngineFamilies(Exposition& out, std::span<const ShardStats> shards) {
                 {"sonde_datagrams_stray_total", kCounter,
                  "Messages received that answered no run in flight, by reason"},
                 "reason", kStrayReasonNames, shards, &ShardStats::datagrams_stray);
+  WriteByReason(out,
+                {"sonde_connections_closed_total", kCounter,
+                 "Kept connections that were closed before a run took them, by reason"},
+                "reason", kIdleEndNames, shards, &ShardStats::connections_closed);
   for (const Scalar& scalar : kScalars) {
     out.Begin(scalar.head);
     out.Sample(scalar.head.name, {}, Sum(shards, scalar.value));

@@ -113,6 +113,9 @@ HttpCodec::Event Http1Codec::EndHead() {
   }
   head_.body = !asked_head_ && !bare && (chunked || !sized || parser_.content_length > 0);
   head_.until_close = !sized && !chunked;
+  // RFC 9112 section 9.3; of HTTP/1.1 alone, where it is the rule.
+  head_.persistent = parser_.http_minor > 0 && !(parser_.flags & F_CONNECTION_CLOSE) &&
+                     status != 101 && !(head_.body && head_.until_close);
   stage_ = Stage::kBody;
   return Event::kHead;
 }

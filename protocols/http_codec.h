@@ -18,6 +18,7 @@ struct HttpHead {
   int64_t content_length = -1;  // -1: unknown
   bool body = false;            // a body follows, be it empty; else the answer ends here
   bool until_close = false;     // the peer's closing ends the body
+  bool persistent = false;      // the connection may carry another exchange after this one
 };
 
 // One leg's codec. Lives on its shard's thread and keeps nothing of the conversation but what the

@@ -59,9 +59,20 @@ void HttpConversation::PlanLeg(const Url& url, std::string_view server_name) {
   plan_.tls = url.secure() ? &module_.tls : nullptr;
   plan_.server_name = server_name;
   plan_.network = &module_.network;
+  plan_.keep = module_.keep;
+}
+
+// It ended before it brought anything, and the next is in its place.
+void HttpConversation::ForgetReusedLeg() {
+  times_.ForgetReused();
+  tls_.Forget();
+  opened_at_ = {};
+  reused_ = false;
+  state_ = State::kOpening;
 }
 
 Step HttpConversation::OnOpen(const Leg& leg, Instant at, Output& out) {
+  if (reused_ && state_ == State::kWaiting) ForgetReusedLeg();
   if (way_) return OnWay(leg, at, out);
   if (found_ != Outcome::kOk) {
     times_.Opened(leg);
@@ -77,6 +88,8 @@ Step HttpConversation::Ready(const Leg& leg, Instant at, Output& out) {
   attempted_ = true;
   opened_at_ = at;
   first_byte_at_ = {};
+  reused_ = leg.reused;
+  reusable_ = false;
   state_ = State::kWaiting;
   const bool planned = !detour_ || (!detour_->moved && !module_.names_files);
   ChooseCodec(leg);
@@ -96,6 +109,7 @@ void HttpConversation::ChooseCodec(const Leg& leg) {
 }
 
 Step HttpConversation::OnLegFailed(const Leg& leg, Outcome outcome, Instant at) {
+  if (reused_ && state_ == State::kWaiting) ForgetReusedLeg();
   if (way_ && way_->stage == Way::Stage::kProxy) return OnProxyFailed(leg, outcome, at);
   times_.Failed(way_ ? way_->Told(leg) : leg, at);
   ended_at_ = at;
@@ -138,8 +152,9 @@ ReadStep HttpConversation::OnBytes(Bytes in, Instant at, Output& out) {
   Bytes rest = in;
   while (true) {
     const HttpCodec::Event event = codec().Read(&rest, answer_, out);
-    const Step step = Take(event, at);
+    Step step = Take(event, at);
     if (event == HttpCodec::Event::kMore || step.kind != Step::Kind::kMore) {
+      step.reusable = step.reusable && rest.empty();  // what follows the answer is none of ours
       return {in.size(), step};
     }
   }
@@ -178,6 +193,7 @@ Step HttpConversation::EndHead(const HttpHead& head, Instant at) {
     if (step.kind != Step::Kind::kMore) return step;
   }
   answered_ = true;
+  reusable_ = module_.keep > Duration{} && head.persistent && !(unfollowed_ && head.body);
   state_ = State::kBody;
   JudgeHead(head);
   return head.body && !unfollowed_ ? Step::More() : EndBody(at);
@@ -296,12 +312,13 @@ void HttpConversation::JudgeVersionAndTls() {
 Step HttpConversation::Verdict(Instant at) {
   state_ = State::kDone;
   ended_at_ = at;
-  return found_ == Outcome::kOk ? Step::Pass() : Step::Fail(found_);
+  return found_ == Outcome::kOk ? Step::Pass(reusable_) : Step::Fail(found_, reusable_);
 }
 
 // The answer cannot be read to its end.
 Step HttpConversation::Broken(Outcome outcome, std::string_view detail, Instant at) {
   Find(outcome, {detail});
+  reusable_ = false;
   // Rules about a body that could not be read have failed, but for one that could not be begun.
   if (answer_.body.keeps() && !answer_.body.is_no_gzip()) rules_failed_ = true;
   return Verdict(at);

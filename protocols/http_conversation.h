@@ -56,6 +56,7 @@ class HttpConversation final : public Conversation {
   void RenderFirst();
   void PlanLeg(const Url& url, std::string_view server_name);
   Step Ready(const Leg& leg, Instant at, Output& out);
+  void ForgetReusedLeg();
 
   // Hops, straight or through proxies. `known`: the target's address, null: to be resolved.
   Step OpenHop(const Url& url, std::string_view server_name, const Address* known);
@@ -132,6 +133,8 @@ class HttpConversation final : public Conversation {
   bool until_close_ = false;     // the peer's closing ends the body
   bool rules_failed_ = false;    // probe_failed_due_to_regex
   bool no_credentials_ = false;  // their file is missing: the request counts as attempted
+  bool reused_ = false;          // the present leg carried an earlier run
+  bool reusable_ = false;        // it can carry another: the answer says so, and is whole
 
   Buffer detail_;  // of the pool: failing costs no more than passing
   std::unique_ptr<Detour> detour_;

@@ -45,6 +45,11 @@ bool HasLineBreakOrNul(std::string_view text) {
   return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
 }
 
+// RFC 9110 section 9.2.2: asking twice is asking once. A connection that was kept may end as it is
+// used, and the request is sent again.
+constexpr std::string_view kIdempotentMethods[] = {"GET",   "HEAD", "OPTIONS",
+                                                   "TRACE", "PUT",  "DELETE"};
+
 // Reads one block; each function one group of keys.
 class ModuleReader {
  public:
@@ -63,6 +68,7 @@ class ModuleReader {
     ReadProxy();
     ReadOauth2();
     ReadCompression();
+    ReadKeepAlive();
     ReadVersions();
     ReadRules();
     in_.Finish();
@@ -282,6 +288,24 @@ class ModuleReader {
     if (module_.proxies && !module_.proxies->fault.empty()) Refuse(module_.proxies->fault, false);
   }
 
+  void ReadKeepAlive() {
+    bool keeps = false;
+    in_.Bool("keep_alive", &keeps);
+    Duration age = HttpModule::kDefaultKeep;
+    in_.Time("keep_alive_max_age", &age);
+    if (age <= Duration{}) in_.Error("keep_alive_max_age", "must be longer than 0s");
+    if (!keeps) return;
+    if (std::find(std::begin(kIdempotentMethods), std::end(kIdempotentMethods), module_.method) ==
+        std::end(kIdempotentMethods)) {
+      in_.Warn("keep_alive", "a request of method " + Quote(module_.method) +
+                                 " may not be sent twice: its connections are not kept");
+    } else if (module_.proxies) {
+      in_.Warn("keep_alive", "connections of modules with a proxy are not kept");
+    } else {
+      module_.keep = age;
+    }
+  }
+
   void ReadOauth2() {
     const ConfigNode* node = in_.Mapping("oauth2");
     if (!node) return;
@@ -357,6 +381,13 @@ class ModuleReader {
       in_.Error("enable_http3", "when enable_http3 is true, enable_http2 must be set to false");
     }
     if (http3) NotYet("enable_http3");
+    if (module_.keep > Duration{}) {
+      if (in_.Has("enable_http2") && http2) {
+        in_.Error("keep_alive",
+                  "connections of HTTP/2 are not kept: leave enable_http2 out, or set it to false");
+      }
+      http2 = false;
+    }
     // HTTP/2 knows no upgrades: who asks for one (a web socket) means HTTP/1.1. So does Go.
     if (http2 && !module_.FindHeader("upgrade")) {
       module_.tls.alpn.emplace_back(HttpModule::kAlpn2);

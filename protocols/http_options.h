@@ -45,6 +45,7 @@ using RegexList = std::vector<std::unique_ptr<const Regex>>;
 struct HttpModule final : Module {
   static constexpr int64_t kDefaultHeaderLimit = 256 * 1024;
   static constexpr int64_t kMaxHeaderLimit = 16 * 1024 * 1024;
+  static constexpr Duration kDefaultKeep = Minutes(5);
   // Header names longer than this are skipped in answers and refused in rules.
   static constexpr size_t kMaxRuleName = 64;
 
@@ -71,6 +72,9 @@ struct HttpModule final : Module {
   Compression compression = Compression::kNone;
   uint64_t body_size_limit = 0;  // after decompression; 0: none
   uint64_t header_size_limit = kDefaultHeaderLimit;
+  // How long after it was opened a connection carries further runs; 0: each run has its own. Only
+  // with a method that may be sent twice, over HTTP/1.1, straight to the target.
+  Duration keep;
   bool fail_if_ssl = false, fail_if_not_ssl = false;
   bool follow_redirects = true;
   RegexList body_matches, body_not_matches;  // fail if any matches; fail unless all match

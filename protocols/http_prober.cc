@@ -56,6 +56,7 @@ class HttpProberEntry final : public Prober {
     AddUsualLeg(Transport::kTcp, &usual);
     usual.facts.Set(Fact::kFailedRegex, 0);
     const auto& module = static_cast<const HttpModule&>(*task.module);
+    if (module.keep <= Duration{}) usual.facts.Clear(Fact::kHttpConnectionReused);
     if (module.proxies && module.proxies->skip_resolve) {
       for (const Fact fact :
            {Fact::kDnsLookupTime, Fact::kIpProtocol, Fact::kIpAddrHash, Fact::kHttpResolve}) {

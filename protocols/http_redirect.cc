@@ -85,6 +85,7 @@ Step HttpConversation::Follow(Url next, bool absolute, Instant at) {
     return Verdict(at);
   }
   tls_.Forget();
+  reused_ = false;
   state_ = State::kOpening;
   return OpenHop(detour.url, detour.server_name, absolute ? nullptr : HopAddress());
 }

@@ -39,8 +39,10 @@ void HttpConversation::SetPhases(ProbeResult& result, Instant end) const {
   FactSet& facts = result.facts;
   // Absent where a proxy resolves, until a redirect adds it.
   const bool moved = detour_ && detour_->moved;
-  if (times_.resolve_started() || moved) facts.Set(Fact::kHttpResolve, times_.resolve().seconds());
+  if (times_.resolve_started() || times_.reused() || moved)
+    facts.Set(Fact::kHttpResolve, times_.resolve().seconds());
   if (!attempted_) return;
+  if (module_.keep > Duration{}) facts.Set(Fact::kHttpConnectionReused, reused_ ? 1 : 0);
   const bool connected = opened_at_.stamped();  // and a request could be made
   facts.Set(Fact::kHttpConnect, connected ? times_.usable_connect().seconds() : 0);
   facts.Set(Fact::kHttpTls, connected ? times_.usable_tls().seconds() : 0);

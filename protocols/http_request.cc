@@ -56,7 +56,8 @@ class Renderer {
     if (!Authorization()) return false;
     ModuleHeaders();
     if (!ExtraHeaders()) return false;
-    if (!module_.FindHeader("connection")) Line("Connection", "close");
+    const bool kept = module_.keep > Duration{};
+    if (!kept && !module_.FindHeader("connection")) Line("Connection", "close");
     if (!hop_.referer.empty() && !module_.FindHeader("referer")) Line("Referer", hop_.referer);
     Cookies();
     out_.append("\r\n").append(body);

@@ -28,8 +28,9 @@ void LegTimes::Note(const Leg& leg, Instant until) {
   }
   if (!(reached_ & kFirst)) {
     reached_ |= kFirst;
-    if (leg.resolve_start.stamped()) {
-      reached_ |= kResolve;
+    if (leg.reused) reached_ |= kReused;
+    if (leg.resolve_start.stamped()) reached_ |= kResolve;
+    if (leg.resolve_start.stamped() || leg.reused) {
       lookup_ = resolve;
       if (leg.resolved) {
         first_family_ = leg.peer.family;
@@ -56,6 +57,13 @@ void LegTimes::Secured(const Leg& leg) {
 
 void LegTimes::Failed(const Leg& leg, Instant at) { Note(leg, at); }
 
+void LegTimes::ForgetReused() {
+  if (!reused()) return;
+  reached_ = static_cast<uint8_t>(reached_ & ~(kFirst | kReused));
+  first_family_ = IpFamily::kNone;
+  first_hash_ = 0;
+}
+
 void LegTimes::FailedToSecure(const Leg& leg, Instant at) {
   tls_ = tls_ + Span(leg.tls_start, leg.tls_end, at);
   if (leg.tls_start.stamped()) reached_ |= kTls;
@@ -66,7 +74,7 @@ void LegTimes::SetCommonFacts(FactSet* facts) const {
   if (kernel_rtt_us_ >= 0) {
     facts->Set(Fact::kTcpKernelRtt, Microseconds(kernel_rtt_us_).seconds());
   }
-  if (!resolve_started()) return;
+  if (!resolve_started() && !reused()) return;
   facts->Set(Fact::kDnsLookupTime, lookup_.seconds());
   facts->Set(Fact::kIpProtocol, static_cast<double>(first_family_));
   facts->Set(Fact::kIpAddrHash, first_hash_);

@@ -20,6 +20,8 @@ class LegTimes {
   void Secured(const Leg& leg);
   // OnLegFailed after Step::Open; whatever had begun counts up to `at`.
   void Failed(const Leg& leg, Instant at);
+  // A reused leg was replaced: the next one counts in its place.
+  void ForgetReused();
   // OnLegFailed after Step::Secure.
   void FailedToSecure(const Leg& leg, Instant at);
 
@@ -35,17 +37,19 @@ class LegTimes {
   bool resolve_started() const { return reached_ & kResolve; }
   bool connect_started() const { return reached_ & kConnect; }
   bool tls_started() const { return reached_ & kTls; }
-  const Address& peer() const { return peer_; }  // of the last leg that had one
+  bool reused() const { return reached_ & kReused; }  // the first leg: it took no time to get there
+  const Address& peer() const { return peer_; }       // of the last leg that had one
 
   // probe_dns_lookup_time_seconds, probe_ip_protocol and probe_ip_addr_hash: of the first leg,
-  // present once its resolution started, zero where it failed (blackbox_contract 6). And what the
-  // kernel saw of the first TCP connection: probe_tcp_syn_retransmits and probe_tcp_rtt_seconds.
+  // present once its resolution started, zero where it failed (blackbox_contract 6); of a reused
+  // connection address and family are told, and the lookup took 0. And what the kernel saw of the
+  // first TCP connection opened: probe_tcp_syn_retransmits and probe_tcp_rtt_seconds.
   void SetCommonFacts(FactSet* facts) const;
   // Stages resolve, connect and tls; assigned, not added, so calling it twice is harmless.
   void SetStages(ProbeResult* result) const;
 
  private:
-  enum : uint8_t { kResolve = 1, kConnect = 2, kTls = 4, kFirst = 8 };
+  enum : uint8_t { kResolve = 1, kConnect = 2, kTls = 4, kFirst = 8, kReused = 16 };
   void Note(const Leg& leg, Instant until);
 
   Duration resolve_, connect_, tls_, usable_connect_, usable_tls_;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <string_view>
 #include <vector>
 
@@ -53,7 +54,22 @@ class Streams {
 
  private:
   void Start() {
-    for (int left = pacer_.Take(busy_); left > 0; --left) Open();
+    for (int left = pacer_.Take(busy_); left > 0; --left) {
+      if (kept_ < static_cast<size_t>(options_.in_flight)) {
+        Open();
+      } else {
+        AskAgain();
+      }
+    }
+  }
+
+  // At a rate: the connection that rests for longest. None rests: this exchange is not begun.
+  void AskAgain() {
+    if (resting_.empty()) return;
+    const int fd = resting_.front();
+    resting_.pop_front();
+    ++busy_;
+    Ask(fd);
   }
 
   void Open() {
@@ -76,6 +92,7 @@ class Streams {
     if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) Die("epoll_ctl", errno);
     states_[static_cast<size_t>(fd)] = State::kConnecting;
     ++busy_;
+    if (kind_ == Kind::kHttpKept) ++kept_;
   }
 
   void Close(int fd) {
@@ -86,6 +103,7 @@ class Streams {
     states_[static_cast<size_t>(fd)] = State::kNone;
     close(fd);
     --busy_;
+    if (kind_ == Kind::kHttpKept) --kept_;
   }
 
   void Fail(int fd, const char* what, int error) {
@@ -131,7 +149,12 @@ class Streams {
     }
     meter_.Done();
     if (kind_ == Kind::kHttp) return Close(fd);
-    Ask(fd);
+    if (options_.rate == 0) {
+      Ask(fd);
+    } else {
+      --busy_;
+      resting_.push_back(fd);
+    }
   }
 
   const Options options_;
@@ -141,6 +164,8 @@ class Streams {
   Meter meter_;
   std::vector<State> states_;  // by descriptor
   int busy_ = 0;
+  size_t kept_ = 0;          // connections that stay open
+  std::deque<int> resting_;  // of them those that wait for the next exchange
   unsigned next_ = 0;
   char buffer_[65536];
 };

@@ -153,6 +153,11 @@ struct LegPlan {
   const NetworkOptions* network = nullptr;  // never null when opened
   const Address* address = nullptr;  // go there instead of resolving `host` (relative redirects)
   const DatagramOptions* datagram = nullptr;  // kUdp, kIcmp; nullptr: defaults
+  // kTcp: the connection may be one that an earlier run of the task opened and left, no longer ago
+  // than this, and may be left for a later run (Step::reusable). Zero: neither. For what may be
+  // asked twice only: an old connection that ends before it brought anything is replaced by a new
+  // one within the run, and OnOpen is told again. So the strings stay valid as long as the leg.
+  Duration keep{};
 };
 
 // What happened to a leg so far. Unstamped instants did not happen. Valid during the call only;
@@ -166,7 +171,9 @@ struct Leg {
   Instant tls_start, tls_end;
   const TlsFacts* tls = nullptr;  // also on failed handshakes that got a certificate
   std::string_view detail;        // what failed, in words (TLS alert text, errno text)
-  bool reused = false;            // the connection carried an earlier probe
+  // The connection carried an earlier run: `connected` and `tls_end` are that one's, and `tls`
+  // tells of that handshake; nothing was resolved, and no start but the leg's is set.
+  bool reused = false;
 
   // TCP: as the kernel saw the connection (TCP_INFO, linux/tcp.h), read once, when it was open or
   // had failed. Negative: unknown.
@@ -206,9 +213,9 @@ struct [[nodiscard]] Step {
   enum class Kind : uint8_t { kMore, kPass, kFail, kSecure, kOpen };
   Kind kind = Kind::kMore;
   Outcome outcome = Outcome::kOk;  // kFail: any outcome that is not kOk
-  bool reusable = false;           // kPass: the connection may carry another probe
-  Instant wake_at;                 // kMore: OnWake then; unset: only on events
-  const LegPlan* leg = nullptr;    // kOpen: closes the current leg first
+  bool reusable = false;  // kPass, kFail: the connection may carry another run (LegPlan::keep)
+  Instant wake_at;        // kMore: OnWake then; unset: only on events
+  const LegPlan* leg = nullptr;  // kOpen: closes the current leg first
   // kSecure: start TLS on the open leg, inside the TLS that it may speak already (STARTTLS, tunnels
   // of proxies); OnOpen follows
   const TlsProfile* tls = nullptr;
@@ -226,10 +233,11 @@ struct [[nodiscard]] Step {
     s.reusable = reusable;
     return s;
   }
-  static Step Fail(Outcome outcome) {
+  static Step Fail(Outcome outcome, bool reusable = false) {
     Step s;
     s.kind = Kind::kFail;
     s.outcome = outcome;
+    s.reusable = reusable;
     return s;
   }
   static Step Open(const LegPlan& leg) {
@@ -286,7 +294,8 @@ class Conversation {
   // First call. Returns Open(leg), or Fail when the task cannot be probed at all.
   virtual Step Start(Instant now) = 0;
 
-  // The leg (or, after Secure, its TLS) is ready for bytes or datagrams.
+  // The leg (or, after Secure, its TLS) is ready for bytes or datagrams. Told a second time when a
+  // reused one had to be replaced: whatever was written goes with the first.
   virtual Step OnOpen(const Leg& leg, Instant at, Output& out) = 0;
 
   // The leg, or after Secure its TLS, could not be opened; `outcome` says why. Default: that is the

@@ -56,6 +56,19 @@ inline constexpr size_t kStrayReasons = static_cast<size_t>(StrayReason::kCount)
 inline constexpr std::array<std::string_view, kStrayReasons> kStrayReasonNames = {
     "late", "duplicate", "foreign", "malformed"};
 
+// Why a connection between two runs of its task was closed.
+enum class IdleEnd : uint8_t {
+  kPeer,         // the peer closed it, or said something nobody asked for
+  kAge,          // it was idle, or open, for as long as connections are kept
+  kDescriptors,  // a run needed its descriptor
+  kChanged,      // the task changed or went, or a file its TLS depends on
+  kUnused,       // the task's next run went elsewhere
+  kCount,
+};
+inline constexpr size_t kIdleEnds = static_cast<size_t>(IdleEnd::kCount);
+inline constexpr std::array<std::string_view, kIdleEnds> kIdleEndNames = {
+    "peer", "age", "descriptors", "changed", "unused"};
+
 inline constexpr size_t kVerdicts = 3;  // Verdict: success, failed, inconclusive
 
 #define SONDE_COUNT_OUTCOME(name, phase, reason, fault, sentence) +1
@@ -115,6 +128,11 @@ struct ShardStats {
   uint64_t handshakes_in_progress = 0;
 
   uint64_t descriptors = 0;  // open now for probes
+
+  uint64_t connections_idle = 0;     // between two runs of their task, now
+  uint64_t connections_reused = 0;   // runs that began on one
+  uint64_t connections_retried = 0;  // of them those that had to open another: it had ended
+  std::array<uint64_t, kIdleEnds> connections_closed{};
 
   uint64_t datagrams_sent = 0;
   uint64_t datagrams_received = 0;

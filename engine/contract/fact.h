@@ -47,6 +47,8 @@ enum class Shown : uint8_t { kProbe = 1, kScheduled = 2, kBoth = 3 };
     "1 when expected bytes did not arrive")                                                        \
   X(HttpLastModified, "probe_http_last_modified_timestamp_seconds", "", Core, Both,                \
     "Last-Modified of the final response")                                                         \
+  X(HttpConnectionReused, "probe_http_connection_reused", "", Core, Scheduled,                     \
+    "1 when the final request went over a connection of an earlier run")                           \
   X(CertExpiry, "probe_ssl_earliest_cert_expiry", "", Tls, Both,                                   \
     "Earliest expiry among the certificates the peer sent")                                        \
   X(ChainExpiry, "probe_ssl_last_chain_expiry_timestamp_seconds", "", Tls, Both,                   \

@@ -124,6 +124,14 @@ ConnectResult EpollNetwork::Connect(SlotRef slot, const Address& to,
   return result;
 }
 
+// Whatever comes after the last Receive is an event of its own.
+bool EpollNetwork::HandOver(StreamId id, SlotRef slot) {
+  Stream& stream = StreamOf(id);
+  if (stream.filled || stream.ending || stream.owed || stream.pending_error != 0) return false;
+  stream.slot = slot;
+  return true;
+}
+
 IoResult EpollNetwork::Send(StreamId id, Bytes bytes) {
   Stream& stream = StreamOf(id);
   IoResult result;
@@ -187,6 +195,7 @@ IoResult EpollNetwork::Receive(StreamId id, std::span<uint8_t> into) {
     }
   } while (count < 0 && errno == EINTR);
   stream.last = result.at;
+  stream.filled = count > 0 && static_cast<size_t>(count) == into.size();
   if (count > 0) {
     result.count = static_cast<size_t>(count);
     // The kernel announced bytes and end in one event and will not announce the end again, but a

@@ -39,6 +39,7 @@ class EpollNetwork final : public Network, private Poller::Handler {
   // Errors are errnos as the kernel gave them; EMFILE also when `max_streams` are open,
   // EAFNOSUPPORT when `to` and the source address are of different families.
   ConnectResult Connect(SlotRef slot, const Address& to, const NetworkOptions& options) override;
+  bool HandOver(StreamId stream, SlotRef slot) override;
   IoResult Send(StreamId stream, Bytes bytes) override;
   IoResult Receive(StreamId stream, std::span<uint8_t> into) override;
   void Close(StreamId stream, NetworkOptions::Close how) override;
@@ -79,6 +80,7 @@ class EpollNetwork final : public Network, private Poller::Handler {
     bool wants_write = false;  // Send met EAGAIN
     bool ending = false;       // an end or error stands behind the bytes in the socket
     bool owed = false;         // waits in owed_
+    bool filled = false;       // the last Receive had no more room: there may be more
     bool stamped = false;      // the kernel stamps what arrives
     uint8_t sends = 0;         // 0, 1, 2 = more
     Instant last;              // what Send or Receive said last: stamps never go back

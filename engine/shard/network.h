@@ -137,6 +137,10 @@ class Network {
   // an event, also when the kernel connected at once.
   virtual ConnectResult Connect(SlotRef slot, const Address& to, const NetworkOptions& options) = 0;
 
+  // From now on the stream's events are `slot`'s. False: something waits in it unread, or may, and
+  // nothing changed. Default: streams stay with the slot that asked for them.
+  virtual bool HandOver(StreamId /*stream*/, SlotRef /*slot*/) { return false; }
+
   virtual IoResult Send(StreamId stream, Bytes bytes) = 0;
   virtual IoResult Receive(StreamId stream, std::span<uint8_t> into) = 0;
 

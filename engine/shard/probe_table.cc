@@ -37,6 +37,7 @@ ProbeTable::ProbeTable(unsigned shard, Network& network, Files* files, uint64_t 
       owner_(owner),
       files_(files),
       tls_contexts_(files),
+      idle_(network, files, buffers_),
       wheel_(start),
       random_state_(random_seed),
       read_buffer_(new uint8_t[kReadSize]),
@@ -114,9 +115,11 @@ void ProbeTable::Drive(Slot& slot, Step step, Instant at) {
         break;
       case Step::Kind::kPass:
         Flush(slot);  // a farewell (QUIT) goes out if it fits
+        slot.reusable = now.reusable;
         Finish(slot, Outcome::kOk, at);
         break;
       case Step::Kind::kFail:
+        slot.reusable = now.reusable;
         Finish(slot, now.outcome, at);
         break;
       case Step::Kind::kSecure:
@@ -159,6 +162,9 @@ ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at
     return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), at);
   }
   if (plan.reach == Reach::kName) return Opened(slot, network_.Stamp());
+  if (plan.keep > Duration{}) {
+    if (Next reused = Reuse(slot, at)) return reused;
+  }
   if (plan.address) {
     slot.leg.resolved = true;
     return ConnectTo(slot, *plan.address);
@@ -180,14 +186,18 @@ ProbeTable::Next ProbeTable::Resolved(Slot& slot, const ResolveAnswer& answer) {
   return ConnectTo(slot, answer.address);
 }
 
+// nullopt: the leg may go there.
+ProbeTable::Next ProbeTable::JudgePeer(Slot& slot) {
+  const auto decision =
+      Judge(slot, [&](const ProbePolicy& policy) { return policy.CheckAddress(slot.leg.peer); });
+  if (decision.allowed) return std::nullopt;
+  return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), network_.Stamp());
+}
+
 ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
   slot.leg.peer = address;
   slot.leg.peer.port = slot.plan->port;
-  const auto decision =
-      Judge(slot, [&](const ProbePolicy& policy) { return policy.CheckAddress(slot.leg.peer); });
-  if (!decision.allowed) {
-    return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), network_.Stamp());
-  }
+  if (Next refused = JudgePeer(slot)) return refused;
   if (slot.plan->reach == Reach::kAddress) return Opened(slot, network_.Stamp());
   if (slot.plan->network->bad_source) {
     return FailLeg(slot, Outcome::kProberConfig, "source_ip_address is not an address",
@@ -195,6 +205,9 @@ ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
   }
   if (slot.plan->transport != Transport::kTcp) return JoinSocket(slot);
   slot.state = Slot::State::kConnecting;
+  if (idle_.size() > 0 && network_.DescriptorsLeft() == 0) {
+    idle_.CloseOldest(IdleEnd::kDescriptors);
+  }
   const ConnectResult result = network_.Connect(slot.ref, slot.leg.peer, *slot.plan->network);
   slot.leg.connect_start = result.at;
   slot.stream = result.stream;
@@ -263,7 +276,11 @@ void ProbeTable::Inspect(Slot& slot) {
 }
 
 void ProbeTable::OnReadable(SlotRef ref, Instant) {
-  if (Slot* slot = Find(ref)) Read(*slot);
+  if (Slot* slot = Find(ref)) {
+    Read(*slot);
+  } else {
+    idle_.OnReadable(ref);
+  }
 }
 
 void ProbeTable::OnWritable(SlotRef ref, Instant) {
@@ -335,6 +352,7 @@ ProbeTable::Next ProbeTable::TakeBytes(Slot& slot, Bytes bytes, Instant at) {
 }
 
 ProbeTable::Next ProbeTable::GivePlain(Slot& slot, Bytes bytes, Instant at) {
+  slot.unproven = false;
   const bool kept = !slot.rest.empty();
   if (kept) {
     slot.rest.Append(bytes);
@@ -369,6 +387,7 @@ ProbeTable::Next ProbeTable::PeerClosed(Slot& slot, PeerClose how, Instant at) {
     return FailLeg(slot, reset ? Outcome::kTlsReset : Outcome::kTlsClosed,
                    reset ? "connection reset" : "connection closed", at);
   }
+  if (std::exchange(slot.unproven, false)) return Replace(slot, at);
   if (how == PeerClose::kReset && Unsent(slot)) return Step::Fail(Outcome::kSendReset);
   slot.wake_at = {};
   const Step step = slot.conversation->OnPeerClosed(how, slot.rest.bytes(), at, *slot.out);
@@ -376,50 +395,6 @@ ProbeTable::Next ProbeTable::PeerClosed(Slot& slot, PeerClose how, Instant at) {
     return Step::Fail(Outcome::kProberInternal);  // nothing would ever happen again
   }
   return step;
-}
-
-// ---- sending ------------------------------------------------------------------------------------
-
-bool ProbeTable::Unsent(const Slot& slot) const {
-  return slot.send_broken || (slot.out && !slot.out->pending().empty()) ||
-         slot.cipher_sent < slot.cipher_out.size();
-}
-
-size_t ProbeTable::SendAll(Slot& slot, Bytes bytes) {
-  size_t sent = 0;
-  while (sent < bytes.size()) {
-    const IoResult result = network_.Send(slot.stream, bytes.subspan(sent));
-    if (result.error == EAGAIN || result.error == EWOULDBLOCK) return sent;
-    if (result.error != 0) {
-      // The peer tore the connection down. It may have answered before that: what it said still
-      // waits to be read, and the reset behind it.
-      slot.send_broken = true;
-      ReadLater(slot);
-      return bytes.size();
-    }
-    sent += result.count;
-  }
-  return sent;
-}
-
-void ProbeTable::Flush(Slot& slot) {
-  if (slot.shared.socket != kNoSocket) QueueDatagram(slot);
-  if (slot.stream == kNoStream) return;
-  if (!slot.tls) {
-    const Bytes pending = slot.out->pending();
-    if (!pending.empty()) slot.out->Consume(SendAll(slot, pending));
-    return;
-  }
-  const Bytes pending = slot.out->pending();
-  if (!pending.empty() && slot.tls->state() == TlsChannel::State::kOpen) {
-    slot.tls->Write(pending, slot.cipher_out);
-    slot.out->Consume(pending.size());
-  }
-  slot.cipher_sent += SendAll(slot, slot.cipher_out.bytes().subspan(slot.cipher_sent));
-  if (slot.cipher_sent == slot.cipher_out.size()) {
-    slot.cipher_out.Clear();
-    slot.cipher_sent = 0;
-  }
 }
 
 // ---- time ---------------------------------------------------------------------------------------
@@ -444,11 +419,13 @@ void ProbeTable::Advance(Instant now) {
     OnTimer(*static_cast<Slot*>(node), now);
     SendFullBatch();
   }
+  idle_.Expire(now);
 }
 
 std::optional<Instant> ProbeTable::NextWake() const {
   if (!hungry_.empty()) return Instant{1};
-  return wheel_.NextWake();
+  const std::optional<Instant> next = wheel_.NextWake(), expiry = idle_.NextExpiry();
+  return next && expiry ? std::min(*next, *expiry) : next ? next : expiry;
 }
 
 void ProbeTable::OnTimer(Slot& slot, Instant now) {
@@ -500,7 +477,7 @@ void ProbeTable::CloseLeg(Slot& slot, bool orderly) {
   slot.rest = Buffer();
   slot.cipher_out = Buffer();
   slot.cipher_sent = 0;
-  slot.send_broken = false;
+  slot.send_broken = slot.unproven = false;
   slot.out->Reset();
   slot.state = Slot::State::kStarting;
 }
@@ -519,6 +496,7 @@ void ProbeTable::Finish(Slot& slot, Outcome outcome, Instant at) {
     static_cast<void>(slot.conversation->OnLegFailed(slot.leg, outcome, at));
   }
   owner_.OnProbeFinished(slot, outcome, at);
+  if (slot.reusable) Park(slot, at);
   CloseLeg(slot, outcome == Outcome::kOk);
   // After a failure nothing of before is taken for granted.
   if (outcome != Outcome::kOk) {
@@ -532,6 +510,7 @@ void ProbeTable::Finish(Slot& slot, Outcome outcome, Instant at) {
   slot.state = Slot::State::kFree;
   slot.ending = false;
   slot.more_to_read = false;
+  slot.unproven = slot.reusable = false;
   slot.legs = 0;
   ++slot.ref.generation;
   free_.push_back(slot.ref.index);

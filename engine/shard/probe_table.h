@@ -19,6 +19,7 @@
 #include "engine/contract/probe_policy.h"
 #include "engine/contract/task.h"
 #include "engine/shard/echo_table.h"
+#include "engine/shard/idle_connections.h"
 #include "engine/shard/network.h"
 #include "engine/shard/timer_wheel.h"
 #include "engine/shard/tls_channel.h"
@@ -38,6 +39,8 @@ class ProbeTable : public NetworkEvents {
     bool more_to_read = false;  // to be read again in this turn's Advance, or the next
     bool send_broken = false;   // the peer takes nothing more; what it said is still read
     bool may_resume = false;    // the task's session is this run's first resumable handshake's
+    bool unproven = false;      // the leg is reused, and has brought nothing yet
+    bool reusable = false;      // the verdict leaves the connection good for another run
     uint8_t legs = 0;
     StreamId stream = kNoStream;
     SharedSocket shared;            // of a datagram leg
@@ -68,6 +71,9 @@ class ProbeTable : public NetworkEvents {
     // Where the task's session stands from run to run: made by the table when there is one to keep.
     // Null: nowhere, every handshake is a full one. It stays until the probe was freed.
     virtual std::unique_ptr<TlsMemory>* MemoryOf(Slot&) { return nullptr; }
+    // May its connection be left by a run and for a run of the same task? Asked where the leg's
+    // plan wants it (LegPlan::keep).
+    virtual bool KeepsConnection(const Slot&) const { return false; }
   };
 
   struct Counters {
@@ -76,6 +82,7 @@ class ProbeTable : public NetworkEvents {
     std::array<uint64_t, kPolicyKinds> policy_refusals{};
     uint64_t datagrams_sent = 0, datagrams_received = 0, datagrams_unstamped = 0;
     std::array<uint64_t, kStrayReasons> datagrams_stray{};
+    uint64_t reused = 0, retried = 0;  // connections of earlier runs
   };
 
   ProbeTable(unsigned shard, Network& network, Files* files, uint64_t random_seed, Instant start,
@@ -106,6 +113,7 @@ class ProbeTable : public NetworkEvents {
   size_t in_flight() const { return in_flight_; }
   size_t bytes_per_slot() const { return sizeof(Slot); }
   const Counters& counters() const { return counters_; }
+  IdleConnections& idle() { return idle_; }
   Slot* Find(SlotRef ref);
   template <typename Visit>
   void ForEach(Visit&& visit) {
@@ -140,6 +148,7 @@ class ProbeTable : public NetworkEvents {
   ProbePolicy::Decision Judge(const Slot& slot, Check&& check);
   Next OpenLeg(Slot& slot, const LegPlan& plan, Instant at);
   Next Resolved(Slot& slot, const ResolveAnswer& answer);
+  Next JudgePeer(Slot& slot);
   Next ConnectTo(Slot& slot, const Address& address);
   Next FailLeg(Slot& slot, Outcome outcome, std::string_view detail, Instant at);
   Next Opened(Slot& slot, Instant at);
@@ -152,6 +161,10 @@ class ProbeTable : public NetworkEvents {
   Next AfterTls(Slot& slot, TlsChannel::State before, Instant at);
   Next CarrierGone(Slot& slot, Instant at);
   void EndHandshake(Slot& slot);
+  // Connections of earlier runs: probe_reuse.cc.
+  Next Reuse(Slot& slot, Instant at);
+  Next Replace(Slot& slot, Instant at);
+  void Park(Slot& slot, Instant at);
 
   // Datagram legs: probe_datagrams.cc.
   Next JoinSocket(Slot& slot);
@@ -191,6 +204,7 @@ class ProbeTable : public NetworkEvents {
   Files* files_;
   TlsContexts tls_contexts_;
   BufferPool buffers_;
+  IdleConnections idle_;
   TimerWheel wheel_;
   std::shared_ptr<const ProbePolicy> policy_;
   Duration wall_offset_{};

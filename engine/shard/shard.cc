@@ -94,6 +94,12 @@ void Shard::Publish() {
   for (size_t i = 0; i < kStrayReasons; ++i) {
     counters_.datagrams_stray[i].Set(probes.datagrams_stray[i]);
   }
+  counters_.connections_idle.Set(probes_.idle().size());
+  counters_.connections_reused.Set(probes.reused);
+  counters_.connections_retried.Set(probes.retried);
+  for (size_t i = 0; i < kIdleEnds; ++i) {
+    counters_.connections_closed[i].Set(probes_.idle().closed()[i]);
+  }
 }
 
 // ---- schedules ----------------------------------------------------------------------------------
@@ -259,6 +265,11 @@ std::unique_ptr<TlsMemory>* Shard::MemoryOf(ProbeTable::Slot& slot) {
   return entry.now_run ? nullptr : &entry.tls_memory;
 }
 
+// Who asks for a run wants to see the whole way.
+bool Shard::KeepsConnection(const ProbeTable::Slot& slot) const {
+  return !static_cast<const Entry*>(slot.owner_data)->now_run;
+}
+
 // Hands the scratch result over; the entry lives on to the end of the turn.
 void Shard::AnswerNowRun(Entry& entry) {
   auto done = std::move(entry.now_run->done);
@@ -317,6 +328,7 @@ void Shard::Apply(TaskDelta::Upsert upsert) {
   const std::shared_ptr<const Task> old = std::exchange(entry->task, std::move(upsert.task));
   entry->record = std::move(upsert.record);
   if (!fresh && old->version == entry->task->version) return;
+  probes_.idle().Drop(entry->task->id);
   if (!entry->task->enabled) {
     Halt(*entry, network_.Stamp());
     entry->scheduled = false;
@@ -335,6 +347,7 @@ void Shard::Remove(uint64_t task_id) {
   const auto found = tasks_.find(task_id);
   if (found == tasks_.end()) return;
   Halt(*found->second, network_.Stamp());
+  probes_.idle().Drop(task_id);
   tasks_.erase(found);
 }
 
@@ -386,6 +399,7 @@ void Shard::Clear() {
   const Instant now = network_.Stamp();
   while (!now_runs_.empty()) CancelRun(now_runs_.begin()->first);
   for (auto& [id, entry] : tasks_) Halt(*entry, now);
+  probes_.idle().CloseAll();
   tasks_.clear();
   ended_now_runs_.clear();
   ready_destinations_.clear();

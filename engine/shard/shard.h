@@ -93,6 +93,7 @@ class Shard final : private ProbeTable::Owner {
   void Skip(Entry& entry, SkipReason reason, uint64_t slots);
   void Offer(Entry& entry, Instant now);
   std::optional<BlockReason> Blocked(Entry& entry, Instant now);
+  bool LacksDescriptor(const Entry& entry);
   void Wait(Entry& entry, BlockReason reason, Instant now);
   void StopWaiting(Entry& entry);
   void Start(Entry& entry);
@@ -107,6 +108,7 @@ class Shard final : private ProbeTable::Owner {
 
   void OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at) override;
   std::unique_ptr<TlsMemory>* MemoryOf(ProbeTable::Slot& slot) override;
+  bool KeepsConnection(const ProbeTable::Slot& slot) const override;
   void AnswerNowRun(Entry& entry);
   void CountScheduledRun(Entry& entry, const Task& task, WallTime finished);
   void ResetEvidence();

@@ -28,6 +28,10 @@ ShardStats ShardCounters::Snapshot() const {
   stats.datagrams_received = datagrams_received.value();
   stats.datagrams_unstamped = datagrams_unstamped.value();
   Copy(datagrams_stray, &stats.datagrams_stray);
+  stats.connections_idle = connections_idle.value();
+  stats.connections_reused = connections_reused.value();
+  stats.connections_retried = connections_retried.value();
+  Copy(connections_closed, &stats.connections_closed);
   Copy(outcomes, &stats.outcomes);
   Copy(skipped, &stats.skipped);
   Copy(blocked, &stats.blocked);

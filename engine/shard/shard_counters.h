@@ -30,6 +30,8 @@ struct ShardCounters {
   Counter handshakes_full, handshakes_resumed, handshakes_failed, handshakes_in_progress;
   Counter datagrams_sent, datagrams_received, datagrams_unstamped;
   std::array<Counter, kStrayReasons> datagrams_stray;
+  Counter connections_idle, connections_reused, connections_retried;
+  std::array<Counter, kIdleEnds> connections_closed;
   std::array<Counter, kOutcomeCount> outcomes;
   std::array<Counter, kSkipReasons> skipped;
   std::array<Counter, kBlockReasons> blocked;

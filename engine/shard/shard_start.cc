@@ -19,8 +19,7 @@ void Shard::Offer(Entry& entry, Instant now) {
 // Who waits already comes first: a queue that is not empty blocks like the limit behind it.
 std::optional<BlockReason> Shard::Blocked(Entry& entry, Instant now) {
   if (probes_.in_flight() >= limits_.in_flight) return BlockReason::kInFlight;
-  if (entry.task->plan->needs_descriptor &&
-      network_.DescriptorsLeft() <= limits_.descriptors_reserve) {
+  if (entry.task->plan->needs_descriptor && LacksDescriptor(entry)) {
     return BlockReason::kDescriptors;
   }
   if (!waiting_.empty() && entry.queue == nullptr) return BlockReason::kInFlight;
@@ -37,6 +36,15 @@ std::optional<BlockReason> Shard::Blocked(Entry& entry, Instant now) {
     return Destinations::Blocked(*destination, limits_, now);
   }
   return std::nullopt;
+}
+
+// Connections between two runs give way; who has one of its own needs no other descriptor.
+bool Shard::LacksDescriptor(const Entry& entry) {
+  while (network_.DescriptorsLeft() <= limits_.descriptors_reserve) {
+    if (probes_.idle().Has(entry.task->id)) return false;
+    if (!probes_.idle().CloseOldest(IdleEnd::kDescriptors)) return true;
+  }
+  return false;
 }
 
 void Shard::Wait(Entry& entry, BlockReason reason, Instant now) {

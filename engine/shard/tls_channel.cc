@@ -189,7 +189,8 @@ void TlsChannel::Resume(TlsMemory& memory, TlsPlace place, const TlsProfile& pro
 void TlsChannel::KeepSession() {
   if (impl_->carrier) impl_->carrier->channel->KeepSession();
   if (impl_->memory == nullptr || !facts_.established || state_ == State::kFailed) return;
-  impl_->memory->Keep(impl_->place, SSL_get_session(impl_->ssl.get()), facts_);
+  std::exchange(impl_->memory, nullptr)
+      ->Keep(impl_->place, SSL_get_session(impl_->ssl.get()), facts_);
 }
 
 TlsChannel::State TlsChannel::Start(Buffer& cipher_out) {
@@ -217,6 +218,11 @@ void TlsChannel::Converse(Bytes in, Buffer& cipher_out, Talk talk) {
 
 TlsChannel::State TlsChannel::carrier_state() const {
   return impl_->carrier ? impl_->carrier->channel->state() : State::kOpen;
+}
+
+bool TlsChannel::IsIdle() const {
+  return state_ == State::kOpen && carrier_state() == State::kOpen &&
+         SSL_has_pending(impl_->ssl.get()) == 0;
 }
 
 void TlsChannel::Handshake() {

@@ -89,8 +89,11 @@ class TlsChannel {
   void Shutdown(Buffer& cipher_out);
 
   // The connection was good up to here: its session, as it is now, is kept where there is a memory.
-  // The carrier's too.
+  // The carrier's too. Once: a connection that lives on may outlive the memory.
   void KeepSession();
+
+  // Open, the carrier too, and nothing of the peer's is left half read.
+  bool IsIdle() const;
 
   State state() const { return state_; }
   State carrier_state() const;  // kOpen when there is none

@@ -1,7 +1,8 @@
 """What a probe costs in system calls, counted by strace while sonde runs.
 
 A plain TCP probe is socket, connect, epoll_ctl, getsockopt (TCP_INFO), close; an HTTP probe adds
-setsockopt (kernel stamps of what arrives), send and recvmsg. A DNS question over UDP and an ICMP echo have none of their own: sendmmsg and recvmmsg carry
+setsockopt (kernel stamps of what arrives), send and recvmsg, which are all it takes over a connection that
+was kept. A DNS question over UDP and an ICMP echo have none of their own: sendmmsg and recvmmsg carry
 up to 64 of them. What the loop itself needs (epoll_wait, timerfd_settime) is shared by all probes of a
 turn: the tasks here are due all at once, each second.
 """
@@ -113,6 +114,10 @@ class SyscallsTest(harness.TestCase):
 
     def test_http(self):
         self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 8)
+
+    def test_http_kept(self):
+        """Send and recvmsg; connections of the first runs were opened before we look."""
+        self.check("type: http, target: 'http://127.0.0.1:HTTP/', http: {keep_alive: true}", 2)
 
     def test_dns(self):
         self.check("type: dns, target: www.farm.test, dns: {server: '127.0.0.1:DNS'}", 0)

@@ -32,8 +32,8 @@ constexpr Duration kPatience = Seconds(60);
 // Accepts without waiting; answers what was asked with a fixed text; allocates nothing.
 class Peer {
  public:
-  // `answer` empty: says nothing, closes.
-  explicit Peer(std::string_view answer) : answer_(answer) {
+  // `answer` empty: says nothing, closes. `keeps`: closes none by itself.
+  explicit Peer(std::string_view answer, bool keeps = false) : answer_(answer), keeps_(keeps) {
     const SocketAddress any(*Address::ParseLiteral("127.0.0.1"));
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     EXPECT_EQ(bind(listener_, any.get(), any.size()), 0);
@@ -93,7 +93,7 @@ class Peer {
     const ssize_t count = recv(*fd, request, sizeof request, 0);
     if (count < 0) return;  // not yet
     if (count > 0) send(*fd, answer_.data(), answer_.size(), MSG_NOSIGNAL);
-    Close(*fd);
+    if (count == 0 || !keeps_) Close(*fd);
   }
   static void Close(int& fd) {
     if (fd >= 0) close(fd);
@@ -101,6 +101,7 @@ class Peer {
   }
 
   const std::string_view answer_;
+  const bool keeps_;
   int listener_ = -1, datagrams_ = -1;
   uint16_t port_ = 0;
   std::array<int, 256> open_{};
@@ -111,9 +112,11 @@ class Verdicts : public ResultSink {
  public:
   void OnRun(const RunReport& report) override {
     ++count;
+    opened += report.result.legs;
     if (report.result.outcome != wanted) other = report.result.outcome;
   }
   size_t count = 0;
+  uint64_t opened = 0;  // connections
   Outcome wanted = Outcome::kOk;
   Outcome other = Outcome::kOk;
 };
@@ -188,6 +191,7 @@ struct Case {
   std::string_view answer;
   Outcome outcome;
   bool listening = true;
+  bool keeps = false;
 };
 
 class ProbeAllocationTest : public testing::TestWithParam<Case> {};
@@ -195,7 +199,7 @@ class ProbeAllocationTest : public testing::TestWithParam<Case> {};
 TEST_P(ProbeAllocationTest, AThousandRunsTakeNothing) {
   if (!kCountsAllocations) GTEST_SKIP();
   const Case& the = GetParam();
-  Peer peer(the.answer);
+  Peer peer(the.answer, the.keeps);
   if (!the.listening) peer.StopListening();
   Loop loop;
   loop.verdicts.wanted = the.outcome;
@@ -215,6 +219,7 @@ TEST_P(ProbeAllocationTest, AThousandRunsTakeNothing) {
   }
   EXPECT_EQ(taken.allocations, 0u);
   EXPECT_EQ(taken.bytes, 0u);
+  if (the.keeps) EXPECT_EQ(loop.verdicts.opened, kTasks);
   EXPECT_EQ(Info(loop.verdicts.other).reason, Info(Outcome::kOk).reason);
 }
 
@@ -228,6 +233,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Case{"tcp", "type: tcp, target: '127.0.0.1:PORT'", "", Outcome::kOk},
         Case{"http", "type: http, target: 'http://127.0.0.1:PORT/'", kPage, Outcome::kOk},
+        Case{"http_kept", "type: http, target: 'http://127.0.0.1:PORT/', http: {keep_alive: true}",
+             kPage, Outcome::kOk, true, true},
+        // After a failed rule too.
+        Case{"http_kept_status",
+             "type: http, target: 'http://127.0.0.1:PORT/', http: {keep_alive: true}", kBusy,
+             Outcome::kValidationStatus, true, true},
         Case{"dns", "type: dns, target: a.test, dns: {server: '127.0.0.1:PORT'}", "", Outcome::kOk},
         Case{"icmp", "type: icmp, target: 127.0.0.1", "", Outcome::kOk},
         Case{"icmp_v6", "type: icmp, target: '::1'", "", Outcome::kOk},

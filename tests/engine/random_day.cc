@@ -82,6 +82,10 @@ class Moody : public SimPeer {
       connection.Send(text.substr(cut), Delay());
     }
     if (OneIn(random_, 4)) connection.End(Delay());
+    // Long after: between two runs.
+    if (OneIn(random_, 20)) connection.End(Seconds(static_cast<int64_t>(Below(random_, 300))));
+    if (OneIn(random_, 40))
+      connection.Send("?", Seconds(static_cast<int64_t>(Below(random_, 300))));
     if (OneIn(random_, 12)) connection.Reset(Delay());
   }
   Random& random_;
@@ -102,6 +106,7 @@ std::string TaskLine(Random& random, int number, int revision) {
   line += OneIn(random, 4) ? std::string(", cron: \"") + kCrons[Below(random, 3)] + "\""
                            : std::string(", interval: ") + kIntervals[Below(random, 5)];
   line += ", timeout: " + std::to_string(1 + Below(random, 10)) + "s";
+  if (http && OneIn(random, 3)) line += ", http: {keep_alive: true}";
   if (OneIn(random, 20)) line += ", enabled: false";
   return line + "}\n";
 }
@@ -291,6 +296,8 @@ class Day {
       Require(tally.latency().count <= counts.success, "latencies are those of passed runs");
     }
     const ShardStats stats = world_.shard().Stats();
+    Require(stats.connections_reused > 0 && stats.connections_retried > 0,
+            "connections outlive runs, and end as they are used");
     Require(runs_ <= stats.finished && stats.finished <= runs_ + asked_,
             "every finished run was reported");
     std::printf(

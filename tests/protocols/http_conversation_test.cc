@@ -424,7 +424,56 @@ TEST(HttpAnswerTest, ABombIsCutOff) {
   EXPECT_EQ(FactOf(*probe, Fact::kHttpBodyLength), static_cast<double>(BodyBudget::kDecompressed));
 }
 
-TEST(HttpConversationTest, Size) { EXPECT_LE(sizeof(HttpConversation), 728u); }
+// What of an answer leaves its connection good for another.
+TEST(HttpConversationTest, Reusable) {
+  const struct {
+    std::string_view answer;
+    bool reusable;
+    std::string module = "";
+  } kCases[] = {
+      {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true},
+      {"HTTP/1.1 204 None\r\n\r\n", true},
+      {"HTTP/1.1 304 Same\r\nContent-Length: 9\r\n\r\n", true},
+      {"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno", true},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n", true},
+      {"HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", true, "method: HEAD"},
+      {"HTTP/1.1 200 OK\r\n\r\n", true, "method: HEAD"},
+      {"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", true,
+       "follow_redirects: false"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", false},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: a, CLOSE\r\n\r\nok", false},
+      {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", false},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok?", false},
+      {"HTTP/1.1 204 None\r\n\r\n?", false},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n?", false},
+      {"HTTP/1.1 101 Switch\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", false,
+       "headers: {Upgrade: x, Connection: upgrade}"},
+      {"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 2\r\n\r\nno", false,
+       "follow_redirects: false"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false, "body_size_limit: 1B"},
+      {"HTTP/1.1 200 OK\r\nX: \x01\r\n\r\n", false},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.answer);
+    auto probe = StartHttpProbe({.module = "keep_alive: true\n" + c.module});
+    probe->Receive(c.answer);
+    ASSERT_TRUE(probe->finished());
+    EXPECT_EQ(probe->step().reusable, c.reusable);
+    auto alone = StartHttpProbe({.module = c.module});
+    alone->Receive(c.answer);
+    EXPECT_FALSE(alone->step().reusable);
+  }
+  auto closed = StartHttpProbe({.module = "keep_alive: true"});
+  closed->Receive("HTTP/1.1 200 OK\r\n\r\nok");
+  closed->Close();
+  EXPECT_EQ(closed->outcome(), Outcome::kOk);
+  EXPECT_FALSE(closed->step().reusable);
+}
+
+TEST(HttpConversationTest, Size) { EXPECT_LE(sizeof(HttpConversation), 736u); }
 
 }  // namespace
 }  // namespace sonde

@@ -122,6 +122,8 @@ TEST(HttpOptionsTest, ErrorsNameTheKey) {
       {"authorization: {type: \"a\\nb\", credentials: x}", "CR, LF"},
       {"http_headers: {X: {values: [\"a\\nb\"]}}", "CR, LF"},
       {"body: a\nbody_file: b", "body and body_file both"},
+      {"keep_alive: true\nenable_http2: true", "connections of HTTP/2 are not kept"},
+      {"keep_alive: true\nkeep_alive_max_age: 0s", "longer than 0s"},
       {"valid_status_codes: [2x]", "not a status code"},
       {"body_size_limit: 10", "body_size_limit"},
       {"header_size_limit: 17MiB", "between"},
@@ -205,6 +207,26 @@ TEST(HttpOptionsTest, OddKeysAreWarnedAbout) {
   EXPECT_THAT(WarningsOf("valid_http_versions: [HTTP/2]"), HasSubstr("never met"));
   EXPECT_THAT(WarningsOf("headers: {Content-Length: 5}"), HasSubstr("not sent"));
   EXPECT_THAT(WarningsOf("preferred_ip_protocol: anything"), HasSubstr("ip4"));
+  EXPECT_THAT(WarningsOf("method: POST\nkeep_alive: true"), HasSubstr("not be sent twice"));
+  EXPECT_THAT(WarningsOf("keep_alive: true\nproxy_url: http://p:1"), HasSubstr("not kept"));
+}
+
+TEST(HttpOptionsTest, KeepAliveIsForHttp1AndWhatMayBeSentTwice) {
+  const auto read = [](std::string_view yaml) {
+    const ModuleText text = ReadModule(HttpProber(), yaml);
+    EXPECT_TRUE(text.module) << yaml << ": " << text.errors();
+    const auto& module = static_cast<const HttpModule&>(*text.module);
+    return std::pair(module.keep, module.tls.alpn.size());
+  };
+  EXPECT_EQ(read(""), std::pair(Duration{}, size_t{2}));
+  EXPECT_EQ(read("keep_alive: false"), std::pair(Duration{}, size_t{2}));
+  EXPECT_EQ(read("keep_alive: true"), std::pair(HttpModule::kDefaultKeep, size_t{1}));
+  EXPECT_EQ(read("keep_alive: true\nkeep_alive_max_age: 10s"), std::pair(Seconds(10), size_t{1}));
+  EXPECT_EQ(read("keep_alive: true\nmethod: PUT"), std::pair(HttpModule::kDefaultKeep, size_t{1}));
+  EXPECT_EQ(read("keep_alive: true\nmethod: PATCH"), std::pair(Duration{}, size_t{2}));
+  EXPECT_EQ(read("keep_alive: true\nproxy_url: http://p:1"), std::pair(Duration{}, size_t{2}));
+  EXPECT_EQ(read("keep_alive: true\nenable_http2: false"),
+            std::pair(HttpModule::kDefaultKeep, size_t{1}));
 }
 
 // blackbox_contract 14.4.

@@ -26,6 +26,12 @@ TEST(HttpRequestTest, PlainGet) {
   EXPECT_THAT(request, Not(HasSubstr("sonde/0.0.0")));  // the build told its version
 }
 
+TEST(HttpRequestTest, KeptConnectionsAreNotSaidToClose) {
+  EXPECT_THAT(RequestOf({.module = "keep_alive: true"}), Not(HasSubstr("Connection")));
+  EXPECT_THAT(RequestOf({.module = "keep_alive: true\nmethod: POST"}),
+              HasSubstr("Connection: close\r\n"));
+}
+
 TEST(HttpRequestTest, MethodHeadersAndBody) {
   const std::string request = RequestOf({.module = R"(
 method: POST

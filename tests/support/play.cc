@@ -57,6 +57,7 @@ class PlayPeer : public SimPeer {
   const Certificate* certificate = nullptr;
   std::string alpn;
   SimConnection* newest = nullptr;
+  int accepted = 0;
   std::string received;
   std::unique_ptr<TlsServer> tls;
   Duration tls_delay = Milliseconds(1);
@@ -64,12 +65,13 @@ class PlayPeer : public SimPeer {
   std::optional<Answer> OnConnect() override { return answer; }
   void OnAccepted(SimConnection& connection) override {
     newest = &connection;
+    ++accepted;
     Begin();
   }
   // The prober may speak before it hears that it was accepted.
   void Begin() {
-    if (begun_ == newest->slot().generation + 1) return;
-    begun_ = newest->slot().generation + 1;
+    if (begun_ == newest->serial()) return;
+    begun_ = newest->serial();
     received.clear();
     tls.reset();
     if (!certificate) return;
@@ -99,7 +101,7 @@ class PlayPeer : public SimPeer {
   }
 
  private:
-  uint32_t begun_ = 0;
+  uint64_t begun_ = 0;
 };
 
 struct Line {
@@ -459,6 +461,16 @@ void Play::ExpectRun(const Line& line) {
           "it is: " + run.evidence.body);
   } else if (what == "latency") {
     Check(line, run.result.latency_recorded == (line.words[2] == "recorded"), "it is not");
+  } else if (what == "accepted") {  // connections, by all peers
+    int accepted = 0;
+    for (const auto& [where, peer] : peers_) accepted += peer->accepted;
+    Check(line, std::to_string(accepted) == line.words[2], "it is " + std::to_string(accepted));
+  } else if (what == "idle") {  // connections, in the end
+    const uint64_t idle = world_->shard().Stats().connections_idle;
+    Check(line, std::to_string(idle) == line.words[2], "it is " + std::to_string(idle));
+  } else if (what == "retried") {  // runs over a connection that had ended
+    const uint64_t retried = world_->shard().Stats().connections_retried;
+    Check(line, std::to_string(retried) == line.words[2], "it is " + std::to_string(retried));
   } else if (what == "legs") {
     Check(line, std::to_string(run.result.legs) == line.words[2],
           "it is " + std::to_string(run.result.legs));

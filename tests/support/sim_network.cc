@@ -200,6 +200,13 @@ ConnectResult SimNetwork::Connect(SlotRef slot, const Address& to, const Network
   return result;
 }
 
+bool SimNetwork::HandOver(StreamId stream, SlotRef slot) {
+  SimConnection& self = *connections_.at(stream);
+  if (!self.inbound_.empty() || self.ended_ || self.reset_) return false;
+  self.slot_ = slot;
+  return true;
+}
+
 IoResult SimNetwork::Send(StreamId stream, Bytes bytes) {
   SimConnection& self = *connections_.at(stream);
   IoResult result;

@@ -54,6 +54,7 @@ class SimConnection {
   void End(Duration delay = {});    // FIN
   void Reset(Duration delay = {});  // RST
   SlotRef slot() const { return slot_; }
+  uint64_t serial() const { return serial_; }  // no other connection of the network has it
 
   // Bytes Send takes before it says EAGAIN; more room with OpenWindow.
   size_t window = SIZE_MAX;
@@ -155,6 +156,7 @@ class SimNetwork : public Network {
                                        const NetworkOptions& options) override;
   void CancelResolve(SlotRef slot) override;
   ConnectResult Connect(SlotRef slot, const Address& to, const NetworkOptions& options) override;
+  bool HandOver(StreamId stream, SlotRef slot) override;
   IoResult Send(StreamId stream, Bytes bytes) override;
   IoResult Receive(StreamId stream, std::span<uint8_t> into) override;
   void Close(StreamId stream, NetworkOptions::Close how) override;

@@ -107,7 +107,8 @@ void SimWorld::CheckInvariants() {
   const ShardStats stats = shard_.Stats();
   Require(stats.started == stats.finished + stats.in_flight, "started = finished + in flight");
   Require(stats.in_flight == shard_.in_flight(), "in flight is what the slots hold");
-  Require(network_.open_streams() <= shard_.in_flight(), "a stream belongs to a probe in flight");
+  Require(network_.open_streams() <= shard_.in_flight() + stats.connections_idle,
+          "a stream belongs to a probe in flight, or to a task between two runs");
   Require(shard_.waiting() <= stats.tasks + 1000, "one entry per task waits");
   uint64_t judged = 0, outcomes = 0;
   for (const TypeRuns& type : stats.types) {

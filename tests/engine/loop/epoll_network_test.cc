@@ -87,6 +87,43 @@ TEST_F(EpollNetworkTest, AnswersCarryTheKernelsStamp) {
   FAIL() << "never stamped";
 }
 
+TEST_F(EpollNetworkTest, HandsAQuietStreamOver) {
+  constexpr SlotRef kOther{9, 1};
+  Pair pair = Connected();
+  network_->Send(pair.stream, AsBytes("ping"));
+  ASSERT_EQ(send(pair.peer.get(), "pong", 4, 0), 4);
+  ASSERT_TRUE(RunUntilReadable());
+  std::string text;
+  EXPECT_EQ(Receive(pair.stream, &text).count, 4u);
+  EXPECT_TRUE(network_->HandOver(pair.stream, kOther));
+  ASSERT_EQ(send(pair.peer.get(), "more", 4, 0), 4);
+  ASSERT_TRUE(RunUntil(Kind::kReadable, kOther));
+  EXPECT_EQ(events_.Count(Kind::kReadable, kSlot), 1u);
+  // Who read no more than there was room for cannot know that nothing waits.
+  EXPECT_EQ(Receive(pair.stream, &text, 4).count, 4u);
+  EXPECT_FALSE(network_->HandOver(pair.stream, kSlot));
+  EXPECT_EQ(Receive(pair.stream, &text).error, EAGAIN);
+  EXPECT_TRUE(network_->HandOver(pair.stream, kSlot));
+}
+
+TEST_F(EpollNetworkTest, HandsNoStreamOverThatHasEnded) {
+  Pair pair = Connected();
+  network_->Send(pair.stream, AsBytes("ping"));
+  ASSERT_EQ(send(pair.peer.get(), "bye", 3, 0), 3);
+  shutdown(pair.peer.get(), SHUT_WR);
+  ASSERT_TRUE(RunUntilReadable());
+  std::string text;
+  EXPECT_EQ(Receive(pair.stream, &text).count, 3u);
+  // The end may have come with the bytes or in an event after them; then it is an event.
+  if (network_->HandOver(pair.stream, {9, 1})) {
+    ASSERT_TRUE(RunUntil(Kind::kReadable, {9, 1}));
+  } else {
+    ASSERT_TRUE(RunUntilReadable(2));
+  }
+  EXPECT_EQ(Receive(pair.stream, &text).count, 0u);
+  EXPECT_FALSE(network_->HandOver(pair.stream, kSlot));
+}
+
 TEST_F(EpollNetworkTest, ReportsAConnectionOnlyAsAnEvent) {
   const ConnectResult made = network_->Connect(kSlot, NameOf(listener_.get()), {});
   EXPECT_NE(made.stream, kNoStream);
