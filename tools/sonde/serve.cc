@@ -325,6 +325,8 @@ void Service::TakeTasks() {
   std::vector<std::shared_ptr<const Task>> tasks = current_.file.tasks;
   tasks.insert(tasks.end(), targets_.tasks.begin(), targets_.tasks.end());
   TaskDelta delta = configuration_.Replace(tasks);
+  configuration_.ShareValues(&current_.file.tasks);
+  configuration_.ShareValues(&targets_.tasks);
   if (!ready_ || !delta.upserts.empty() || !delta.removals.empty()) {
     log_->Log(LogLevel::kInfo, "configuration loaded",
               {{"file", options_.config_file},
