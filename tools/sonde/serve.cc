@@ -1,6 +1,7 @@
 #include "tools/sonde/serve.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -286,6 +287,8 @@ void Service::Take(absl::StatusOr<Reading> reading) {
   TakeTargets(std::move(reading->targets));
   TakeTasks();
   self_.SetReload(true, Now());
+  // What reading took is as large as the fleet, and nobody wants it until the next time.
+  static_cast<void>(loop_->RunInWorker([] { malloc_trim(0); }, [] {}));
 }
 
 // Puts a loaded file in force. Loop thread.
