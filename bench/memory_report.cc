@@ -132,21 +132,26 @@ void ReportOptionalParts(size_t tasks) {
 
 struct Kind {
   const char* name;
-  const char* task;  // what a task's line says beside its name and address
-  const char* scheme;
-  enum class Stage { kConnecting, kOpen, kHandshaking, kSecured } stage;
+  const char* task;    // what a task's line says beside its name and address
+  const char* before;  // what stands around its address
+  const char* behind;
+  enum class Stage { kStarted, kOpen, kHandshaking, kSecured } stage;
 };
 
 constexpr const char* kPlain = "type: http";
 constexpr const char* kTls =
     "type: http, http: {tls_config: {insecure_skip_verify: true}, preferred_ip_protocol: ip4}";
 
+constexpr const char* kDns = "type: dns, dns: {query_name: www.farm.test}";
+
 constexpr Kind kKinds[] = {
-    {"tcp, connecting", "type: tcp", "", Kind::Stage::kConnecting},
-    {"http, connecting", kPlain, "http://", Kind::Stage::kConnecting},
-    {"http, waiting for the answer", kPlain, "http://", Kind::Stage::kOpen},
-    {"https, hello sent", kTls, "https://", Kind::Stage::kHandshaking},
-    {"https, waiting for the answer", kTls, "https://", Kind::Stage::kSecured},
+    {"tcp, connecting", "type: tcp", "", ":80", Kind::Stage::kStarted},
+    {"http, connecting", kPlain, "http://", "/", Kind::Stage::kStarted},
+    {"http, waiting for the answer", kPlain, "http://", "/", Kind::Stage::kOpen},
+    {"dns, question sent", kDns, "", ":53", Kind::Stage::kStarted},
+    {"icmp, request sent", "type: icmp", "", "", Kind::Stage::kStarted},
+    {"https, hello sent", kTls, "https://", "/", Kind::Stage::kHandshaking},
+    {"https, waiting for the answer", kTls, "https://", "/", Kind::Stage::kSecured},
 };
 
 class Flight {
@@ -156,10 +161,9 @@ class Flight {
         shard_(std::make_unique<Shard>(ShardOptions(network_), network_, nullptr, nullptr)) {
     std::string text = "tasks:\n";
     for (size_t i = 0; i < probes; ++i) {
-      text += "- {name: p" + std::to_string(i) + ", target: '" + kind.scheme + "10.0." +
-              std::to_string(i / 250) + "." + std::to_string(1 + i % 250) +
-              (kind.scheme[0] != 0 ? "/'" : ":80'") + ", interval: 60s, timeout: 100s, " +
-              kind.task + "}\n";
+      const std::string at = "10.0." + std::to_string(i / 250) + "." + std::to_string(1 + i % 250);
+      text += "- {name: p" + std::to_string(i) + ", target: '" + kind.before + at + kind.behind +
+              "', interval: 60s, timeout: 100s, " + kind.task + "}\n";
     }
     for (const auto& task : Load(text).tasks) {
       shard_->Apply({std::make_shared<TaskRecord>(task), task});
@@ -168,12 +172,12 @@ class Flight {
 
   // Brings every probe to the kind's stage.
   bool Start(const Kind& kind, size_t probes) {
-    for (int turn = 0; turn < 100'000 && network_.streams.size() < probes; ++turn) {
+    for (int turn = 0; turn < 100'000 && shard_->in_flight() < probes; ++turn) {
       network_.now = network_.now + Milliseconds(10);
       shard_->BeginTurn(network_.now);
       shard_->EndTurn(network_.now, {kStart.ns + network_.now.ns - Seconds(1'000).ns});
     }
-    if (kind.stage == Kind::Stage::kConnecting) return shard_->in_flight() == probes;
+    if (kind.stage == Kind::Stage::kStarted) return shard_->in_flight() == probes;
     network_.keep_sent = kind.stage == Kind::Stage::kSecured;
     for (size_t i = 0; i < network_.streams.size(); ++i) {
       shard_->events().OnConnected(network_.streams[i].slot, network_.now);

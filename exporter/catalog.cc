@@ -99,7 +99,8 @@ void Catalog::Apply(const TaskDelta& delta) {
   for (const TaskDelta::Upsert& upsert : delta.upserts) {
     std::shared_ptr<CatalogEntry> entry = MakeEntry(upsert);
     Count(entry->families, 1);
-    const auto [found, added] = places_.try_emplace(upsert.task->id, entries.size());
+    const auto [found, added] =
+        places_.try_emplace(upsert.task->id, static_cast<uint32_t>(entries.size()));
     if (added) {
       entries.push_back(std::move(entry));
     } else {
@@ -129,7 +130,7 @@ void Catalog::CloseRanks() {
   const size_t holes = entries_->size() - places_.size();
   if (holes <= std::max(kHolesKept, entries_->size() / 8)) return;
   std::erase(*entries_, nullptr);
-  for (size_t i = 0; i < entries_->size(); ++i) places_[(*entries_)[i]->task->id] = i;
+  for (uint32_t i = 0; i < entries_->size(); ++i) places_[(*entries_)[i]->task->id] = i;
 }
 
 void Catalog::Receive(TextsInbox& inbox) {

@@ -7,9 +7,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "engine/contract/family_set.h"
 #include "engine/contract/task_set.h"
 #include "exporter/texts_inbox.h"
@@ -84,7 +84,7 @@ class Catalog {
   void Count(FamilySet families, int tasks);
 
   std::shared_ptr<SampleSnapshot::Entries> entries_;  // copied before a write while shared
-  std::unordered_map<uint64_t, size_t> places_;       // id -> place
+  absl::flat_hash_map<uint64_t, uint32_t> places_;    // id -> place
   std::array<int64_t, kFamilyGroups> showing_{};      // tasks per group
 };
 

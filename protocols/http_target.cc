@@ -72,6 +72,7 @@ void Finish(const HttpModule& module, HttpTarget* plan) {
   hop.host = HostHeaderOf(module, *plan);
   HttpRequestError unused;  // only files can be missing
   RenderHttpRequest(module, hop, nullptr, &plan->request, &unused);
+  plan->request.shrink_to_fit();  // it stays as long as the task
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ namespace sonde {
 struct YamlLimits {
   size_t bytes = 256 * 1024 * 1024;  // of the text
   size_t depth = 64;                 // of nesting, aliases followed
-  size_t nodes = 10'000'000;         // keys and values, each alias counted as what it stands for
+  size_t nodes = 20'000'000;         // keys and values, each alias counted as what it stands for
 };
 
 // Owns what the tree's views point at. Movable: the tree stays where it is.

@@ -136,7 +136,7 @@ bool ConfigReader::String(std::string_view key, std::string* out) {
     diagnostics_.Error(node->mark, PathOf(key), WrongKind("text", *node));
     return false;
   }
-  out->assign(node->text);
+  *out = std::string(node->text);  // a million of them stay: without room to grow
   return true;
 }
 

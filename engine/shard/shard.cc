@@ -159,8 +159,8 @@ void Shard::OnTimer(TimerNode& node, Instant now) {
     return;
   }
   Entry& entry = static_cast<Entry&>(node);
-  if (entry.now_run) {
-    EndNowRun(entry, Outcome::kProberBusy, now);
+  if (entry.is_now_run()) {
+    EndNowRun(static_cast<NowRun&>(entry), Outcome::kProberBusy, now);
   } else {
     OnDue(entry, now);
   }
@@ -220,7 +220,7 @@ void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at)
   const bool passed = verdict == Verdict::kSuccess;
 
   result_ = ProbeResult{};
-  if (entry.now_run) {
+  if (entry.is_now_run()) {
     result_.due = result_.started = ToWall(slot.started);
   } else {
     result_.due = entry.run_due;
@@ -235,7 +235,7 @@ void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at)
   result_.facts.Set(Fact::kTimeout, slot.task->timeout.seconds());
   texts_.clear();
   ResetEvidence();
-  Report report{result_, &texts_, 0, passed && !entry.now_run ? nullptr : &evidence_};
+  Report report{result_, &texts_, 0, passed && !entry.is_now_run() ? nullptr : &evidence_};
   if (entry.record && passed) report.known_texts_hash = entry.record->tally.texts_hash();
   slot.conversation->Report(report, at);
 
@@ -252,8 +252,8 @@ void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at)
     if (!entry.destination->queue.empty()) LookAgain(*entry.destination);
     Release(entry, at);
   }
-  if (entry.now_run) {
-    AnswerNowRun(entry);
+  if (entry.is_now_run()) {
+    AnswerNowRun(static_cast<NowRun&>(entry));
   } else {
     CountScheduledRun(entry, *slot.task, ToWall(at));
   }
@@ -262,18 +262,18 @@ void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at)
 // Who asks for a run wants to see the peer, its certificates included.
 std::unique_ptr<TlsMemory>* Shard::MemoryOf(ProbeTable::Slot& slot) {
   Entry& entry = *static_cast<Entry*>(slot.owner_data);
-  return entry.now_run ? nullptr : &entry.tls_memory;
+  return entry.is_now_run() ? nullptr : &entry.tls_memory;
 }
 
 // Who asks for a run wants to see the whole way.
 bool Shard::KeepsConnection(const ProbeTable::Slot& slot) const {
-  return !static_cast<const Entry*>(slot.owner_data)->now_run;
+  return !static_cast<const Entry*>(slot.owner_data)->is_now_run();
 }
 
 // Hands the scratch result over; the entry lives on to the end of the turn.
-void Shard::AnswerNowRun(Entry& entry) {
-  auto done = std::move(entry.now_run->done);
-  const auto node = now_runs_.extract(entry.now_run->id);
+void Shard::AnswerNowRun(NowRun& run) {
+  auto done = std::move(run.done);
+  const auto node = now_runs_.extract(run.id);
   if (!node.empty()) ended_now_runs_.push_back(std::move(node.mapped()));
   done(Runner::Answer{result_, std::move(texts_), std::move(evidence_)});
 }
@@ -353,10 +353,11 @@ void Shard::Remove(uint64_t task_id) {
 
 void Shard::RunNow(uint64_t run, std::shared_ptr<const Task> task,
                    std::function<void(Runner::Answer)> done) {
-  auto made = std::make_unique<Entry>();
-  Entry& entry = *made;
+  auto made = std::make_unique<NowRun>();
+  NowRun& entry = *made;
   entry.task = std::move(task);
-  entry.now_run = std::make_unique<NowRun>(NowRun{run, std::move(done)});
+  entry.id = run;
+  entry.done = std::move(done);
   now_runs_[run] = std::move(made);
   Offer(entry, network_.Stamp());
 }
@@ -364,7 +365,7 @@ void Shard::RunNow(uint64_t run, std::shared_ptr<const Task> task,
 void Shard::CancelRun(uint64_t run) {
   const auto found = now_runs_.find(run);
   if (found == now_runs_.end()) return;
-  Entry& entry = *found->second;
+  NowRun& entry = *found->second;
   if (entry.running) {
     probes_.Cancel(entry.slot, Outcome::kProberCancelled, network_.Stamp());
   } else {
@@ -373,7 +374,7 @@ void Shard::CancelRun(uint64_t run) {
 }
 
 // A run-now entry that never started.
-void Shard::EndNowRun(Entry& entry, Outcome outcome, Instant at) {
+void Shard::EndNowRun(NowRun& entry, Outcome outcome, Instant at) {
   Halt(entry, at);
   result_ = ProbeResult{};
   result_.started = result_.due = ToWall(at);

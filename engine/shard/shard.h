@@ -104,12 +104,12 @@ class Shard final : private ProbeTable::Owner {
   void Forget(Destination& destination, Instant now);
   void GoElsewhere(Entry& entry, Instant now);
   void Halt(Entry& entry, Instant at);
-  void EndNowRun(Entry& entry, Outcome outcome, Instant at);
+  void EndNowRun(NowRun& entry, Outcome outcome, Instant at);
 
   void OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at) override;
   std::unique_ptr<TlsMemory>* MemoryOf(ProbeTable::Slot& slot) override;
   bool KeepsConnection(const ProbeTable::Slot& slot) const override;
-  void AnswerNowRun(Entry& entry);
+  void AnswerNowRun(NowRun& run);
   void CountScheduledRun(Entry& entry, const Task& task, WallTime finished);
   void ResetEvidence();
   Outcome JudgeLate(const ProbeTable::Slot& slot, Outcome outcome, Instant at, bool* spoiled);
@@ -126,9 +126,9 @@ class Shard final : private ProbeTable::Owner {
   GapLog gaps_;
   ShardCounters counters_;
   std::unordered_map<uint64_t, std::unique_ptr<Entry>> tasks_;
-  std::unordered_map<uint64_t, std::unique_ptr<Entry>> now_runs_;
-  std::vector<std::unique_ptr<Entry>> ended_now_runs_;  // freed at the end of the turn
-  StartQueue waiting_;                                  // for a place in flight or a descriptor
+  std::unordered_map<uint64_t, std::unique_ptr<NowRun>> now_runs_;
+  std::vector<std::unique_ptr<NowRun>> ended_now_runs_;  // freed at the end of the turn
+  StartQueue waiting_;                                   // for a place in flight or a descriptor
   StartQueue waiting_handshake_;
   std::vector<Destination*> ready_destinations_;
   size_t waiting_count_ = 0;

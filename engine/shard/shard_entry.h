@@ -8,20 +8,13 @@
 
 namespace sonde {
 
-// A run outside the schedule: somebody waits for its answer.
-struct Shard::NowRun {
-  uint64_t id;
-  std::function<void(Runner::Answer)> done;
-};
-
 // A task on this shard. The timer is its next due time; a run-now entry's is the end of its wait.
 struct Shard::Entry : TimerNode, Waiter {
   static constexpr uint8_t kTag = 0;
   Entry() : TimerNode(kTag) {}
 
   std::shared_ptr<const Task> task;
-  std::shared_ptr<TaskRecord> record;  // null: a run-now entry
-  std::unique_ptr<NowRun> now_run;
+  std::shared_ptr<TaskRecord> record;  // null: a NowRun
   Destination* destination = nullptr;  // of the run that waits or is in flight
   WallTime due;                        // the slot the timer stands for
   WallTime run_due;                    // the slot that waits or is in flight
@@ -31,6 +24,14 @@ struct Shard::Entry : TimerNode, Waiter {
   bool scheduled = false;                 // false: disabled, or the schedule has no further slot
   bool running = false;
   uint8_t blocked = 0;  // bit per BlockReason of this wait
+
+  bool is_now_run() const { return record == nullptr; }
+};
+
+// A run outside the schedule: somebody waits for its answer.
+struct Shard::NowRun final : Entry {
+  uint64_t id = 0;
+  std::function<void(Runner::Answer)> done;
 };
 static_assert(kBlockReasons <= 8);
 

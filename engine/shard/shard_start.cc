@@ -65,7 +65,7 @@ void Shard::Wait(Entry& entry, BlockReason reason, Instant now) {
   } else {
     ++waiting_count_;
     entry.blocked = 0;
-    if (entry.now_run) wheel_.Arm(entry, now + entry.task->timeout);
+    if (entry.is_now_run()) wheel_.Arm(entry, now + entry.task->timeout);
   }
   queue->PushBack(entry);
   const auto bit = static_cast<uint8_t>(1u << static_cast<unsigned>(reason));
@@ -84,7 +84,7 @@ void Shard::Start(Entry& entry) {
   --starts_left_;
   entry.running = true;
   if (entry.destination) Destinations::Start(*entry.destination, limits_);
-  if (entry.now_run) wheel_.Cancel(entry);
+  if (entry.is_now_run()) wheel_.Cancel(entry);
   counters_.started.Add();
   probes_.Start(entry.task, &entry, &entry.slot);
 }

@@ -1,9 +1,15 @@
 // What a task at rest and a probe in flight take, so that growth is a decision and not an accident.
 // bench/memory_report measures the same through malloc, with everything around it.
 #include <gtest/gtest.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/shard/shard.h"
@@ -11,6 +17,8 @@
 #include "store/task_file.h"
 #include "tests/support/allocation_counter.h"
 #include "tests/support/still_network.h"
+#include "tests/support/test_certificates.h"
+#include "tests/support/tls_server.h"
 
 namespace sonde {
 namespace {
@@ -28,7 +36,7 @@ struct Grounds {
   }
   // Turns until every task's first run is in the air. Slots are 60 s apart, time-outs 100 s.
   void StartProbes(size_t probes) {
-    for (int turn = 0; turn < 20'000 && network.streams.size() < probes; ++turn) {
+    for (int turn = 0; turn < 20'000 && shard->in_flight() < probes; ++turn) {
       network.now = network.now + Milliseconds(10);
       shard->BeginTurn(network.now);
       shard->EndTurn(network.now, {kStart.ns + (network.now - Instant{Seconds(1'000).ns}).ns});
@@ -39,14 +47,25 @@ struct Grounds {
   std::unique_ptr<Shard> shard;
 };
 
-// `count` tasks of one type, each with an address of its own.
-std::vector<std::shared_ptr<const Task>> Tasks(const std::string& type, size_t count,
+// Of a task of this kind at this address: type, target, block.
+std::string Line(std::string_view kind, const std::string& at) {
+  if (kind == "http") return "type: http, target: 'http://" + at + "/'";
+  if (kind == "icmp") return "type: icmp, target: '" + at + "'";
+  if (kind == "dns") return "type: dns, target: www.farm.test, dns: {server: '" + at + ":53'}";
+  if (kind == "https") {
+    return "type: http, target: 'https://" + at +
+           "/', http: {tls_config: {insecure_skip_verify: true}, preferred_ip_protocol: ip4}";
+  }
+  return "type: tcp, target: '" + at + ":80'";
+}
+
+// `count` tasks of one kind, each with an address of its own.
+std::vector<std::shared_ptr<const Task>> Tasks(std::string_view kind, size_t count,
                                                const std::string& metrics = "recent: false") {
   std::string text = "metrics: {" + metrics + "}\ntasks:\n";
   for (size_t i = 0; i < count; ++i) {
     const std::string at = "10.0." + std::to_string(i / 250) + "." + std::to_string(1 + i % 250);
-    text += "- {name: shop-health-" + std::to_string(i) + ", type: " + type + ", target: '" +
-            (type == "http" ? "http://" + at + "/'" : at + ":80'") +
+    text += "- {name: shop-health-" + std::to_string(i) + ", " + Line(kind, at) +
             ", interval: 60s, timeout: 100s}\n";
   }
   Diagnostics diagnostics;
@@ -60,7 +79,9 @@ double PerTask(uint64_t count) { return static_cast<double>(count) / static_cast
 TEST(MemoryTest, SizesArePinned) {
   EXPECT_LE(sizeof(Tally), 736u);
   EXPECT_LE(sizeof(TaskRecord), sizeof(Tally) + 16);
-  EXPECT_LE(Shard::bytes_per_task(), 160u);
+  EXPECT_LE(sizeof(ResultRing), 488u);       // on top, where `recent` is wanted
+  EXPECT_LE(sizeof(NativeHistogram), 400u);  // on top, where `native` is
+  EXPECT_LE(Shard::bytes_per_task(), 136u);
   EXPECT_LE(sizeof(ProbeResult), 288u);
   EXPECT_LE(sizeof(Task), 240u);
   const Grounds grounds(0);
@@ -98,24 +119,87 @@ TEST(MemoryTest, OptionalPartsAreTakenWhereTheyAreWanted) {
             sizeof(ResultRing) + sizeof(NativeHistogram));
 }
 
-// Runs that come and go take nothing; only a new height of runs in flight does: its slot.
+// Runs that come and go take nothing; only a new height of runs in flight does: its slot, and of
+// datagrams its place in the table answers are matched by.
 TEST(MemoryTest, AProbeInFlightTakesItsSlot) {
   if (!kCountsAllocations) GTEST_SKIP();
-  for (const std::string type : {"tcp", "http"}) {
+  for (const std::string_view kind : {"tcp", "http", "dns", "icmp"}) {
     Grounds grounds(kTasks);
-    for (const auto& task : Tasks(type, kTasks)) {
+    for (const auto& task : Tasks(kind, kTasks)) {
       grounds.shard->Apply({std::make_shared<TaskRecord>(task), task});
     }
+    const int64_t held = HeldBytes();
     const AllocationCount before = ThreadAllocations();
     grounds.StartProbes(kTasks);
-    if (type == "http") {  // the request is on its way, the answer awaited
+    if (kind == "http") {  // the request is on its way, the answer awaited
       for (const StillNetwork::Stream& stream : grounds.network.streams) {
         grounds.shard->events().OnConnected(stream.slot, grounds.network.now);
       }
       ASSERT_EQ(grounds.shard->in_flight(), kTasks);
     }
-    EXPECT_LE(PerTask((ThreadAllocations() - before).bytes), 2048) << type;
-    EXPECT_LE(PerTask((ThreadAllocations() - before).allocations), 1.01) << type;
+    EXPECT_LE(PerTask(static_cast<uint64_t>(HeldBytes() - held)), 2048) << kind;
+    EXPECT_LE(PerTask((ThreadAllocations() - before).allocations), 1.01) << kind;
+    RecordProperty(std::string(kind), static_cast<int>(HeldBytes() - held) / int{kTasks});
+  }
+}
+
+// What OpenSSL holds, which takes its memory by malloc. It takes none before main.
+std::atomic<int64_t> openssl_bytes{0};
+void* CryptoTake(size_t size, const char*, int) {
+  void* block = std::malloc(size);
+  if (block != nullptr) openssl_bytes += static_cast<int64_t>(malloc_usable_size(block));
+  return block;
+}
+void CryptoGive(void* block, const char*, int) {
+  if (block != nullptr) openssl_bytes -= static_cast<int64_t>(malloc_usable_size(block));
+  std::free(block);
+}
+void* CryptoResize(void* block, size_t size, const char*, int) {
+  if (block != nullptr) openssl_bytes -= static_cast<int64_t>(malloc_usable_size(block));
+  block = std::realloc(block, size);
+  if (block != nullptr) openssl_bytes += static_cast<int64_t>(malloc_usable_size(block));
+  return block;
+}
+const bool kCountsCrypto = CRYPTO_set_mem_functions(CryptoTake, CryptoResize, CryptoGive) == 1;
+
+// A handshake under way, and a request that waits for its answer: 50 KiB with all that OpenSSL
+// keeps for them, which is nearly all of it.
+TEST(MemoryTest, AProbeOverTlsTakesFiftyKibibytes) {
+  ASSERT_TRUE(kCountsCrypto);
+  if (!kCountsAllocations) GTEST_SKIP();
+  constexpr size_t kProbes = 100;
+  TlsServerOptions options;
+  options.chain = {TestCertificates::Get().by_intermediate, TestCertificates::Get().intermediate};
+  const auto held = [] { return HeldBytes() + openssl_bytes.load(); };
+  // The first ones make what all share: contexts, tables.
+  for (const bool warm : {true, false}) {
+    Grounds grounds(kProbes);
+    for (const auto& task : Tasks("https", kProbes)) {
+      grounds.shard->Apply({std::make_shared<TaskRecord>(task), task});
+    }
+    StillNetwork& network = grounds.network;
+    const int64_t before = held();
+    grounds.StartProbes(kProbes);
+    network.keep_sent = true;
+    for (StillNetwork::Stream& stream : network.streams) {
+      grounds.shard->events().OnConnected(stream.slot, network.now);
+    }
+    if (!warm) {
+      EXPECT_LE((held() - before) / int64_t{kProbes}, 50 * 1024) << "hello sent";
+    }
+    for (StillNetwork::Stream& stream : network.streams) {
+      TlsServer server(options);
+      while (!stream.sent.empty()) {
+        stream.received = server.Feed(std::exchange(stream.sent, {}));
+        grounds.shard->events().OnReadable(stream.slot, network.now);
+      }
+      stream.sent.shrink_to_fit();
+      stream.received = {};
+    }
+    ASSERT_EQ(grounds.shard->in_flight(), kProbes);
+    if (!warm) {
+      EXPECT_LE((held() - before) / int64_t{kProbes}, 50 * 1024) << "request sent";
+    }
   }
 }
 

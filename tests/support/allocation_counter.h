@@ -31,7 +31,10 @@ struct AllocationCount {
 // counted.
 AllocationCount ThreadAllocations();
 
-// Of all threads, freed again or not: for "bytes per idle task".
+// Of all threads, freed again or not.
 AllocationCount ProcessAllocations();
+
+// What all threads took and did not give back, as malloc rounds it (its own headers apart).
+int64_t HeldBytes();
 
 }  // namespace sonde

@@ -41,6 +41,40 @@ TEST(ConfigurationTest, OnlyWhatChangedIsInTheDelta) {
   EXPECT_EQ(configuration.size(), 1u);
 }
 
+// A reading of a file that did not change is not kept beside what is in force.
+TEST(ConfigurationTest, EqualValuesAreShared) {
+  Configuration configuration;
+  const std::string a = Line("a", "type: tcp, target: \"127.0.0.1:1\"");
+  const auto first = Tasks("tasks:\n" + a + Line("b", "type: tcp, target: \"127.0.0.1:2\""));
+  configuration.Replace(first);
+  auto again = Tasks("tasks:\n" + a + Line("b", "type: tcp, target: \"127.0.0.1:3\""));
+  const auto changed = again[1];
+  configuration.Replace(again);
+  EXPECT_NE(again[0], first[0]);
+  configuration.ShareValues(&again);
+  EXPECT_EQ(again[0], first[0]);
+  EXPECT_EQ(again[1], changed);
+}
+
+// The delta is in the file's order, whatever the ids are; a name that comes twice counts once.
+TEST(ConfigurationTest, TheDeltaKeepsTheOrderOfTheFile) {
+  Configuration configuration;
+  std::string text = "tasks:\n";
+  for (int i = 0; i < 100; ++i) {
+    text += Line("t" + std::to_string(i), "type: tcp, target: \"127.0.0.1:1\"");
+  }
+  auto tasks = Tasks(text);
+  tasks.push_back(Tasks("tasks:\n" + Line("t7", "type: icmp, target: 127.0.0.1")).front());
+  const TaskDelta delta = configuration.Replace(tasks);
+  ASSERT_EQ(delta.upserts.size(), 100u);
+  for (size_t i = 0; i < 100; ++i) EXPECT_EQ(delta.upserts[i].task, tasks[i]);
+  EXPECT_EQ(configuration.size(), 100u);
+  tasks.resize(10);
+  const TaskDelta less = configuration.Replace(tasks);
+  EXPECT_TRUE(less.upserts.empty());
+  EXPECT_EQ(less.removals.size(), 90u);
+}
+
 TEST(ConfigurationTest, ATaskOfAnotherTypeStartsAnew) {
   Configuration configuration;
   TaskDelta delta =

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <map>
-#include <unordered_set>
+#include <utility>
 
 #include "protocols/registry.h"
 #include "store/module_text.h"
@@ -142,32 +142,55 @@ void PrintLines(std::FILE* to, const std::string& lines) {
   if (!lines.empty() && lines.back() != '\n') std::fputc('\n', to);
 }
 
+// The new tasks by id and the records there are, by id too, are walked side by side.
 TaskDelta Configuration::Replace(const std::vector<std::shared_ptr<const Task>>& tasks) {
-  TaskDelta delta;
-  std::unordered_set<uint64_t> wanted;
+  std::vector<std::pair<uint64_t, size_t>> wanted;  // id, place in the file
   wanted.reserve(tasks.size());
-  for (const auto& task : tasks) {
-    wanted.insert(task->id);
-    std::shared_ptr<TaskRecord>& record = records_[task->id];
+  for (size_t i = 0; i < tasks.size(); ++i) wanted.emplace_back(tasks[i]->id, i);
+  std::sort(wanted.begin(), wanted.end());
+  TaskDelta delta;
+  std::vector<Kept> kept;
+  kept.reserve(wanted.size());
+  std::vector<size_t> changed;  // places in the file
+  auto old = records_.begin();
+  for (const auto& [id, place] : wanted) {
+    if (!kept.empty() && kept.back().id == id) continue;  // of two with one name the first counts
+    for (; old != records_.end() && old->id < id; ++old) delta.removals.push_back(old->id);
+    const bool known = old != records_.end() && old->id == id;
+    kept.push_back({id, known ? std::move((old++)->record) : nullptr});
+    std::shared_ptr<TaskRecord>& record = kept.back().record;
+    const std::shared_ptr<const Task>& task = tasks[place];
     // A task of another type is another task, its counters start anew.
-    const bool fresh = record == nullptr || record->task->prober != task->prober;
-    if (!fresh && record->task->version == task->version) continue;
-    if (fresh) {
+    if (record == nullptr || record->task->prober != task->prober) {
       record = std::make_shared<TaskRecord>(task);
+    } else if (record->task->version == task->version) {
+      continue;
     } else {
       record->Adopt(task);
     }
-    delta.upserts.push_back({record, task});
+    changed.push_back(place);
   }
-  for (auto it = records_.begin(); it != records_.end();) {
-    if (wanted.count(it->first) == 0) {
-      delta.removals.push_back(it->first);
-      it = records_.erase(it);
-    } else {
-      ++it;
-    }
+  for (; old != records_.end(); ++old) delta.removals.push_back(old->id);
+  records_ = std::move(kept);
+  std::sort(changed.begin(), changed.end());
+  delta.upserts.reserve(changed.size());
+  for (const size_t place : changed) {
+    delta.upserts.push_back({Record(tasks[place]->id), tasks[place]});
   }
   return delta;
+}
+
+void Configuration::ShareValues(std::vector<std::shared_ptr<const Task>>* tasks) const {
+  for (std::shared_ptr<const Task>& task : *tasks) {
+    const std::shared_ptr<const Task>& in_force = Record(task->id)->task;
+    if (in_force->version == task->version) task = in_force;
+  }
+}
+
+const std::shared_ptr<TaskRecord>& Configuration::Record(uint64_t id) const {
+  return std::lower_bound(records_.begin(), records_.end(), id,
+                          [](const Kept& kept, uint64_t wanted) { return kept.id < wanted; })
+      ->record;
 }
 
 }  // namespace sonde

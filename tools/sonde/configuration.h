@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <unordered_map>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/contract/files.h"
@@ -49,13 +49,24 @@ void PrintLines(std::FILE* to, const std::string& lines);
 class Configuration {
  public:
   // What has to change so that exactly `tasks` run. Records of tasks that stay are kept, with their
-  // tallies; a task whose version is unchanged is not in the delta.
+  // tallies; a task whose version is unchanged is not in the delta, which is in the order of
+  // `tasks`. Of two with the same name the first counts.
   TaskDelta Replace(const std::vector<std::shared_ptr<const Task>>& tasks);
+
+  // Puts the values in force in the place of equal ones that a later reading made, so that those do
+  // not stay beside them. `tasks`: the last ones given to Replace, or some of them.
+  void ShareValues(std::vector<std::shared_ptr<const Task>>* tasks) const;
 
   size_t size() const { return records_.size(); }
 
  private:
-  std::unordered_map<uint64_t, std::shared_ptr<TaskRecord>> records_;
+  struct Kept {
+    uint64_t id;
+    std::shared_ptr<TaskRecord> record;
+  };
+  const std::shared_ptr<TaskRecord>& Record(uint64_t id) const;  // of one that is there
+
+  std::vector<Kept> records_;  // by id
 };
 
 }  // namespace sonde

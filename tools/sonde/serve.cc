@@ -1,6 +1,7 @@
 #include "tools/sonde/serve.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -292,6 +293,8 @@ void Service::Take(absl::StatusOr<Reading> reading) {
   TakeTargets(std::move(reading->targets));
   TakeTasks();
   self_.SetReload(true, Now());
+  // What reading took is as large as the fleet, and nobody wants it until the next time.
+  static_cast<void>(loop_->RunInWorker([] { malloc_trim(0); }, [] {}));
 }
 
 // Puts a loaded file in force. Loop thread.
@@ -331,6 +334,8 @@ void Service::TakeTasks() {
   std::vector<std::shared_ptr<const Task>> tasks = current_.file.tasks;
   tasks.insert(tasks.end(), targets_.tasks.begin(), targets_.tasks.end());
   TaskDelta delta = configuration_.Replace(tasks);
+  configuration_.ShareValues(&current_.file.tasks);
+  configuration_.ShareValues(&targets_.tasks);
   if (!ready_ || !delta.upserts.empty() || !delta.removals.empty()) {
     log_->Log(LogLevel::kInfo, "configuration loaded",
               {{"file", options_.config_file},
