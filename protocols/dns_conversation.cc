@@ -314,12 +314,10 @@ void DnsConversation::Report(struct Report& report, Instant at) {
   if (replied_) {
     if (target_.asks_serial) facts.Set(Fact::kDnsSerial, serial_);
     facts.Set(Fact::kDnsRcode, rcode_);
-    facts.Set(Fact::kDnsResponseBytes, reply_bytes_);
   }
-  if (over_udp_) {
-    facts.Set(Fact::kDnsTruncated, truncated_ ? 1 : 0);
-    facts.Set(Fact::kKernelStamps, kernel_stamped_ ? 1 : 0);
-  }
+  if (over_udp_) facts.Set(Fact::kDnsTruncated, truncated_ ? 1 : 0);
+  if (replied_) facts.Set(Fact::kDnsResponseBytes, reply_bytes_);
+  if (over_udp_) facts.Set(Fact::kKernelStamps, kernel_stamped_ ? 1 : 0);
   result.texts_hash = 0;
   if (!report.evidence) return;
   report.evidence->peer = times_.peer();

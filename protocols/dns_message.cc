@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "protocols/dns_record_text.h"
 #include "protocols/dns_types.h"
@@ -14,6 +15,8 @@ uint8_t LowerCase(uint8_t c) {
 }
 
 bool EqualLabels(Bytes a, Bytes b) {
+  if (a.size() != b.size()) return false;
+  if (std::memcmp(a.data(), b.data(), a.size()) == 0) return true;  // nearly always
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](uint8_t x, uint8_t y) { return LowerCase(x) == LowerCase(y); });
 }

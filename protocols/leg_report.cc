@@ -70,14 +70,15 @@ void LegTimes::FailedToSecure(const Leg& leg, Instant at) {
 }
 
 void LegTimes::SetCommonFacts(FactSet* facts) const {
+  if (resolve_started() || reused()) {
+    facts->Set(Fact::kDnsLookupTime, lookup_.seconds());
+    facts->Set(Fact::kIpProtocol, static_cast<double>(first_family_));
+    facts->Set(Fact::kIpAddrHash, first_hash_);
+  }
   if (syn_retransmits_ >= 0) facts->Set(Fact::kTcpSynRetransmits, syn_retransmits_);
   if (kernel_rtt_us_ >= 0) {
     facts->Set(Fact::kTcpKernelRtt, Microseconds(kernel_rtt_us_).seconds());
   }
-  if (!resolve_started() && !reused()) return;
-  facts->Set(Fact::kDnsLookupTime, lookup_.seconds());
-  facts->Set(Fact::kIpProtocol, static_cast<double>(first_family_));
-  facts->Set(Fact::kIpAddrHash, first_hash_);
 }
 
 void LegTimes::SetStages(ProbeResult* result) const {

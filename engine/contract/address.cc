@@ -9,8 +9,35 @@
 #include <span>
 
 namespace sonde {
+namespace {
+
+// Four decimal numbers up to 255 without leading zeros, as inet_pton takes them: read for each leg
+// of each probe.
+bool ParseIpv4(std::string_view text, uint8_t* out) {
+  size_t at = 0;
+  for (int part = 0; part < 4; ++part) {
+    if (part > 0 && (at == text.size() || text[at++] != '.')) return false;
+    const size_t begin = at;
+    unsigned number = 0;
+    while (at < text.size() && text[at] >= '0' && text[at] <= '9' && at - begin < 3) {
+      number = number * 10 + static_cast<unsigned>(text[at++] - '0');
+    }
+    if (at == begin || number > 255 || (text[begin] == '0' && at - begin > 1)) return false;
+    out[part] = static_cast<uint8_t>(number);
+  }
+  return at == text.size();
+}
+
+}  // namespace
 
 std::optional<Address> Address::ParseLiteral(std::string_view text, uint16_t port) {
+  Address plain;
+  if (ParseIpv4(text, plain.bytes.data())) {
+    plain.family = IpFamily::kV4;
+    plain.port = port;
+    return plain;
+  }
+  if (text.find(':') == std::string_view::npos) return std::nullopt;
   char buffer[INET6_ADDRSTRLEN + IF_NAMESIZE + 2];
   if (text.empty() || text.size() >= sizeof buffer) return std::nullopt;
   Address address;
@@ -19,10 +46,6 @@ std::optional<Address> Address::ParseLiteral(std::string_view text, uint16_t por
   const std::string_view host = text.substr(0, percent);
   std::memcpy(buffer, host.data(), host.size());
   buffer[host.size()] = '\0';
-  if (percent == std::string_view::npos && inet_pton(AF_INET, buffer, address.bytes.data()) == 1) {
-    address.family = IpFamily::kV4;
-    return address;
-  }
   if (inet_pton(AF_INET6, buffer, address.bytes.data()) != 1) return std::nullopt;
   address.family = IpFamily::kV6;
   if (percent != std::string_view::npos) {

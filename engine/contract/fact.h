@@ -1,8 +1,7 @@
 // Facts: what a probe measured, as numbers. One table gives each fact its family, its constant
-// label, its help and where it shows. A new fact is one line here. At most 64.
+// label, its help and where it shows. A new fact is one line here. At most 59.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -112,7 +111,7 @@ enum class Fact : uint8_t {
 };
 
 inline constexpr size_t kFactCount = static_cast<size_t>(Fact::kCount);
-static_assert(kFactCount <= 64, "the presence bitmap holds 64 facts");
+static_assert(kFactCount <= 59, "the presence bitmap holds 59 facts");
 
 struct FactInfo {
   Fact fact;
@@ -150,46 +149,63 @@ struct TextFamilyInfo {
 };
 std::span<const TextFamilyInfo> TextFamilies();
 
-// The facts of one probe: a bitmap of those set (absent is not 0) and their values packed in table
-// order. Trivially copyable; a probe sets at most kCapacity of them, more is a programming error.
+// The facts of one probe: a bitmap of those set (absent is not 0), their number and their values
+// packed in table order. Trivially copyable; a probe sets at most kCapacity of them, more is a
+// programming error. Set in table order, where a fact's value goes is not searched for.
 class FactSet {
  public:
   static constexpr size_t kCapacity = 28;
 
   void Set(Fact fact, double value) {
     const uint64_t bit = Bit(fact);
-    const size_t at = Rank(bit);
-    if (!(present_ & bit)) {
-      const size_t count = size();
-      if (count == kCapacity) __builtin_trap();
-      std::memmove(values_ + at + 1, values_ + at, (count - at) * sizeof(double));
-      present_ |= bit;
-    }
-    values_[at] = value;
+    if (present() >= bit) return Put(bit, value);
+    if (size() == kCapacity) __builtin_trap();
+    values_[size()] = value;
+    word_ += bit + kOne;
   }
   void Clear(Fact fact) {
     const uint64_t bit = Bit(fact);
-    if (!(present_ & bit)) return;
+    if (!(word_ & bit)) return;
     const size_t at = Rank(bit);
     std::memmove(values_ + at, values_ + at + 1, (size() - at - 1) * sizeof(double));
-    present_ &= ~bit;
+    word_ -= bit + kOne;
   }
-  bool Has(Fact fact) const { return (present_ & Bit(fact)) != 0; }
+  bool Has(Fact fact) const { return (word_ & Bit(fact)) != 0; }
   std::optional<double> Get(Fact fact) const {
     const uint64_t bit = Bit(fact);
-    if (!(present_ & bit)) return std::nullopt;
+    if (!(word_ & bit)) return std::nullopt;
     return values_[Rank(bit)];
   }
-  size_t size() const { return static_cast<size_t>(std::popcount(present_)); }
-  uint64_t present() const { return present_; }
+  size_t size() const { return static_cast<size_t>(word_ >> kCountShift); }
+  uint64_t present() const { return word_ & (kOne - 1); }
 
  private:
+  static constexpr unsigned kCountShift = 59;
+  static constexpr uint64_t kOne = uint64_t{1} << kCountShift;
+  static_assert(kCapacity < 1u << (64 - kCountShift));
+
   static constexpr uint64_t Bit(Fact fact) { return uint64_t{1} << static_cast<unsigned>(fact); }
-  size_t Rank(uint64_t bit) const {
-    return static_cast<size_t>(std::popcount(present_ & (bit - 1)));
+  // Bits counted in pairs, fours and bytes (Warren, Hacker's Delight, 5-1): std::popcount is a call
+  // into a library on a processor that may lack the instruction.
+  static constexpr size_t CountBits(uint64_t bits) {
+    bits -= bits >> 1 & 0x5555555555555555;
+    bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
+    bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return static_cast<size_t>(bits * 0x0101010101010101 >> 56);
+  }
+  size_t Rank(uint64_t bit) const { return CountBits(word_ & (bit - 1)); }
+  // A fact that is there, or goes before one that is.
+  void Put(uint64_t bit, double value) {
+    const size_t at = Rank(bit);
+    if (!(word_ & bit)) {
+      if (size() == kCapacity) __builtin_trap();
+      std::memmove(values_ + at + 1, values_ + at, (size() - at) * sizeof(double));
+      word_ += bit + kOne;
+    }
+    values_[at] = value;
   }
 
-  uint64_t present_ = 0;
+  uint64_t word_ = 0;  // a bit per fact, above them their number
   double values_[kCapacity] = {};
 };
 

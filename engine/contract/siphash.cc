@@ -2,9 +2,16 @@
 
 #include <bit>
 #include <cstddef>
+#include <cstring>
 
 namespace sonde {
 namespace {
+
+uint64_t ReadWord(const uint8_t* at) {
+  uint64_t word;
+  std::memcpy(&word, at, sizeof word);
+  return std::endian::native == std::endian::little ? word : __builtin_bswap64(word);
+}
 
 uint64_t ReadLittle(const uint8_t* at, size_t count) {
   uint64_t word = 0;
@@ -41,7 +48,7 @@ uint64_t SipHash24(uint64_t key0, uint64_t key1, std::span<const uint8_t> bytes)
   State state{key0 ^ 0x736f6d6570736575u, key1 ^ 0x646f72616e646f6du, key0 ^ 0x6c7967656e657261u,
               key1 ^ 0x7465646279746573u};
   const size_t whole = bytes.size() / 8 * 8;
-  for (size_t i = 0; i < whole; i += 8) state.Absorb(ReadLittle(bytes.data() + i, 8));
+  for (size_t i = 0; i < whole; i += 8) state.Absorb(ReadWord(bytes.data() + i));
   state.Absorb(uint64_t{bytes.size() & 0xff} << 56 |
                ReadLittle(bytes.data() + whole, bytes.size() - whole));
   state.v2 ^= 0xff;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 namespace sonde {
 namespace {
@@ -44,6 +46,7 @@ size_t SlotIndex(const WindowInfo& window, uint32_t number) {
 
 // A reader that met the writer tries again; a write takes tens of nanoseconds.
 constexpr int kReadTries = 4096;
+static_assert(sizeof(ProbeResult) % 8 == 0);
 
 }  // namespace
 
@@ -133,9 +136,10 @@ std::atomic<uint32_t>* Tally::ReasonCell(Outcome outcome) {
   }
 }
 
+// Each window by itself: its lengths are constants then, and dividing by them is multiplying.
 void Tally::CountInWindows(bool passed, WallTime finished) {
-  for (size_t w = 0; w < kWindows.size(); ++w) {
-    const WindowInfo& window = kWindows[w];
+  const auto count = [&]<size_t w>(std::integral_constant<size_t, w>) {
+    constexpr const WindowInfo& window = kWindows[w];
     const uint32_t newest = window_slot_[w].load(std::memory_order_relaxed);
     uint32_t number = SlotNumber(window, finished);
     if (number < newest && newest - number < window.slots) {
@@ -151,13 +155,17 @@ void Tally::CountInWindows(bool passed, WallTime finished) {
     }
     std::atomic<uint32_t>& slot = windows_[SlotIndex(window, number)];
     slot.store(Counted(slot.load(std::memory_order_relaxed), passed), std::memory_order_relaxed);
+  };
+  [&]<size_t... all>(std::index_sequence<all...>) {
+    (count(std::integral_constant<size_t, all>()), ...);
   }
+  (std::make_index_sequence<kWindows.size()>());
 }
 
 // The version is odd while the words change. A reader that saw one new word (acquire) also sees the
 // odd version stored before it (release), so it cannot take a mixture for a whole.
 void Tally::StoreLast(const ProbeResult& result) {
-  std::array<uint64_t, kResultWords> words{};
+  std::array<uint64_t, kResultWords> words;
   std::memcpy(words.data(), &result, sizeof(result));
   const uint32_t version = last_version_.load(std::memory_order_relaxed);
   last_version_.store(version + 1, std::memory_order_relaxed);

@@ -19,8 +19,8 @@ EchoTable::Claim Unpack(uint32_t index, uint32_t packed) {
 }  // namespace
 
 uint64_t EchoTable::Mask(const Address& peer) const {
-  const std::string_view bytes(reinterpret_cast<const char*>(peer.bytes.data()), peer.bytes.size());
-  return SipHash24(key_, static_cast<uint64_t>(peer.family), bytes);
+  const size_t size = peer.family == IpFamily::kV4 ? 4 : peer.bytes.size();
+  return SipHash24(key_, static_cast<uint64_t>(peer.family), Bytes(peer.bytes).first(size));
 }
 
 EchoTable::Mark EchoTable::Next(SlotRef slot, uint16_t number, const Address& to) {

@@ -180,7 +180,16 @@ void Shard::OnDue(Entry& entry, Instant now) {
     entry.run_due_at = ToInstant(due);
     Offer(entry, now);
   }
-  Schedule(entry, due);
+  ScheduleNext(entry);
+}
+
+// Puts the timer on the slot after the one it stands on. An interval's is that much later: its
+// phase is a hash, to be worked out only after a jump.
+void Shard::ScheduleNext(Entry& entry) {
+  const class Schedule& schedule = entry.task->schedule;
+  if (schedule.is_cron()) return Schedule(entry, entry.due);
+  entry.due = entry.due + schedule.TypicalInterval();
+  ArmDue(entry);
 }
 
 // Slots missed while the loop stood still are skipped, not run in a burst. A slot that is late by a
@@ -207,7 +216,7 @@ Outcome Shard::JudgeLate(const ProbeTable::Slot& slot, Outcome outcome, Instant 
   const Duration threshold = GapLog::Threshold(slot.task->timeout);
   *spoiled = gaps_.Overlaps(slot.started, threshold) ||
              at - std::max(turn_began_, slot.started) > threshold;
-  if (!IsSilence(outcome)) return outcome;
+  if (outcome == Outcome::kOk || !IsSilence(outcome)) return outcome;
   if (*spoiled) return Outcome::kProberLate;
   return probes_.ReceiveQueueOverflowed(slot) ? Outcome::kProberReceiveQueue : outcome;
 }

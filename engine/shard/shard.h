@@ -86,6 +86,7 @@ class Shard final : private ProbeTable::Owner {
   WallTime ToWall(Instant at) const { return {at.ns + wall_offset_.ns}; }
 
   void Schedule(Entry& entry, WallTime after);
+  void ScheduleNext(Entry& entry);
   void ArmDue(Entry& entry);
   void OnTimer(TimerNode& node, Instant now);
   void OnDue(Entry& entry, Instant now);

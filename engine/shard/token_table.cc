@@ -1,5 +1,7 @@
 #include "engine/shard/token_table.h"
 
+#include <cstring>
+
 namespace sonde {
 namespace {
 
@@ -12,9 +14,9 @@ uint64_t Mix(uint64_t z) {
 uint64_t HashOf(SocketId socket, const Address& peer) {
   uint64_t hash = static_cast<uint64_t>(socket) << 32 | uint64_t{peer.port} << 8 |
                   static_cast<uint64_t>(peer.family);
-  for (size_t i = 0; i < peer.bytes.size(); i += 8) {
-    uint64_t word = 0;
-    for (size_t k = 0; k < 8; ++k) word = word << 8 | peer.bytes[i + k];
+  for (size_t i = 0; i < peer.bytes.size(); i += sizeof(uint64_t)) {
+    uint64_t word;
+    std::memcpy(&word, peer.bytes.data() + i, sizeof word);
     hash = Mix(hash ^ word);
   }
   return hash;
