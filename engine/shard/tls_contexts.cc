@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "engine/shard/tls_channel.h"
+#include "engine/shard/tls_library.h"
 #include "engine/shard/tls_verify.h"
 
 namespace sonde {
@@ -49,8 +50,10 @@ BioPtr OpenBio(std::string_view text) {
 size_t AddCertificates(X509_STORE* store, std::string_view pem) {
   const BioPtr bio = OpenBio(pem);
   size_t added = 0;
-  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
-    if (X509_STORE_add_cert(store, certificate) == 1) ++added;
+  for (bool more = true; more;) {
+    X509* certificate = X509_new_ex(TlsLibrary(), nullptr);
+    more = PEM_read_bio_X509(bio.get(), &certificate, nullptr, nullptr) != nullptr;
+    if (more && X509_STORE_add_cert(store, certificate) == 1) ++added;
     X509_free(certificate);
   }
   ERR_clear_error();
@@ -208,7 +211,9 @@ absl::StatusOr<ContextPtr> Build(Files* files, const TlsProfile& profile) {
   auto key = Load(files, "key", profile.key_file, profile.key_pem);
   if (!key.ok()) return key.status();
 
-  ContextPtr context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+  // A private key is read by OpenSSL's own decoders.
+  OSSL_LIB_CTX* library = key->pem.empty() ? TlsLibrary() : nullptr;
+  ContextPtr context(SSL_CTX_new_ex(library, nullptr, TLS_client_method()), SSL_CTX_free);
   if (!context) return absl::ResourceExhaustedError("no memory for a TLS context");
   UseHabits(context.get(), profile.resumes());
   if (auto s = UseVersions(context.get(), profile); !s.ok()) return s;
