@@ -184,9 +184,7 @@ TEST(MemoryTest, AProbeOverTlsTakesFiftyKibibytes) {
     for (StillNetwork::Stream& stream : network.streams) {
       grounds.shard->events().OnConnected(stream.slot, network.now);
     }
-    if (!warm) {
-      EXPECT_LE((held() - before) / int64_t{kProbes}, 50 * 1024) << "hello sent";
-    }
+    if (!warm) { EXPECT_LE((held() - before) / int64_t{kProbes}, 50 * 1024) << "hello sent"; }
     for (StillNetwork::Stream& stream : network.streams) {
       TlsServer server(options);
       while (!stream.sent.empty()) {
@@ -197,9 +195,7 @@ TEST(MemoryTest, AProbeOverTlsTakesFiftyKibibytes) {
       stream.received = {};
     }
     ASSERT_EQ(grounds.shard->in_flight(), kProbes);
-    if (!warm) {
-      EXPECT_LE((held() - before) / int64_t{kProbes}, 50 * 1024) << "request sent";
-    }
+    if (!warm) { EXPECT_LE((held() - before) / int64_t{kProbes}, 50 * 1024) << "request sent"; }
   }
 }
 

@@ -219,7 +219,7 @@ TEST_P(ProbeAllocationTest, AThousandRunsTakeNothing) {
   }
   EXPECT_EQ(taken.allocations, 0u);
   EXPECT_EQ(taken.bytes, 0u);
-  if (the.keeps) EXPECT_EQ(loop.verdicts.opened, kTasks);
+  if (the.keeps) { EXPECT_EQ(loop.verdicts.opened, kTasks); }
   EXPECT_EQ(Info(loop.verdicts.other).reason, Info(Outcome::kOk).reason);
 }
 

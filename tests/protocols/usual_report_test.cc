@@ -29,7 +29,8 @@ std::unique_ptr<ConversationDriver> Drive(const Prober& prober, std::string_view
 
 TEST(UsualReport, OfTcp) {
   for (const std::string_view yaml :
-       {"", "tls: true", "{tls: true, tls_config: {full_handshake_every: 9}}", "query_response: [{send: a}]", "query_response: [{starttls: true}]",
+       {"", "tls: true", "{tls: true, tls_config: {full_handshake_every: 9}}",
+        "query_response: [{send: a}]", "query_response: [{starttls: true}]",
         "query_response: [{starttls: true}, {send: a}]"}) {
     SCOPED_TRACE(yaml);
     const auto probe = Drive(TcpProber(), yaml, "peer.example:25");

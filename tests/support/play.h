@@ -16,8 +16,8 @@
 //   expect outcome ok                        # of the first run; the rest too
 //   expect run 2                             # what follows is about the second run
 //   expect accepted 1                        # connections, by all peers, in the end
-//   expect idle 1                            # connections between two runs of their task, in the end
-//   expect retried 1                         # runs whose kept connection had ended, in the end
+//   expect idle 1                            # connections between two runs of their task, in the
+//   end expect retried 1                         # runs whose kept connection had ended, in the end
 //   expect duration 9ms
 //   expect fact probe_http_status_code 200
 //   expect fact probe_http_duration_seconds{phase="tls"} absent
