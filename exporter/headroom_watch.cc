@@ -27,8 +27,7 @@ std::string Number(double value) {
 
 }  // namespace
 
-HeadroomWatch::HeadroomWatch(prometheus::Registry& registry, Logger& log)
-    : log_(log), run_seconds_(kAssumedRunSeconds) {
+HeadroomWatch::HeadroomWatch(prometheus::Registry& registry, Logger& log) : log_(log) {
   ratio_ =
       &Add(registry, "sonde_headroom_ratio",
            "What is left of the limit that comes first, 1 to 0; below 0 the tasks ask for more "
@@ -71,6 +70,9 @@ HeadroomWatch::Seen HeadroomWatch::Read(std::span<const ShardStats> shards,
     seen.work[CostKind::kResumption] += static_cast<double>(shard.handshakes_resumed);
     seen.work[CostKind::kTurn] += static_cast<double>(shard.turns);
     seen.finished += static_cast<double>(shard.finished);
+    seen.in_flight += static_cast<double>(shard.in_flight);
+    seen.descriptors += static_cast<double>(shard.descriptors);
+    seen.handshakes += static_cast<double>(shard.handshakes_in_progress);
     seen.shard_seconds += shard.cpu_seconds;
   }
   return seen;
@@ -89,15 +91,29 @@ void HeadroomWatch::Observe(std::span<const ShardStats> shards, double process_c
 
   const double others = seen.process_seconds - before->process_seconds - shard_seconds;
   node_.other_cores += kSmoothing * (std::max(0.0, others / elapsed) - node_.other_cores);
-  double in_flight = 0;
-  for (const ShardStats& shard : shards) in_flight += static_cast<double>(shard.in_flight);
-  const double finished = seen.finished - before->finished;
-  if (finished > 0) run_seconds_ += kSmoothing * (in_flight * elapsed / finished - run_seconds_);
+  LearnHeld(seen, done, seen.finished - before->finished, elapsed);
   Judge();
 }
 
+// What is held now, by how much of it ended a second, is for how long it is held.
+void HeadroomWatch::LearnHeld(const Seen& seen, const Work& done, double finished, double elapsed) {
+  const double runs = demand_.per_second.runs();
+  const double connections = runs > 0 ? finished * demand_.connections / runs : 0;
+  const double handshakes = done[CostKind::kHandshake] + done[CostKind::kResumption];
+  const struct {
+    double held, ended;
+    double* seconds;
+  } kinds[] = {{seen.in_flight, finished, &held_.run},
+               {seen.descriptors, connections, &held_.descriptor},
+               {seen.handshakes, handshakes, &held_.handshake}};
+  for (const auto& kind : kinds) {
+    if (kind.ended <= 0) continue;
+    *kind.seconds += kSmoothing * (kind.held * elapsed / kind.ended - *kind.seconds);
+  }
+}
+
 void HeadroomWatch::Judge() {
-  headroom_ = HeadroomOf(costs_, demand_, node_, run_seconds_);
+  headroom_ = HeadroomOf(costs_, demand_, node_, held_);
   ratio_->Set(headroom_.ratio());
   for (size_t i = 0; i < Headroom::kLimits; ++i) uses_[i]->Set(headroom_.uses[i].ratio());
   for (size_t i = 0; i < kCostKinds; ++i) {

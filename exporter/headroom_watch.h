@@ -6,6 +6,7 @@
 #include <prometheus/registry.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -19,6 +20,8 @@ namespace sonde {
 
 class HeadroomWatch {
  public:
+  static constexpr size_t kSeries = 1 + Headroom::kLimits + kCostKinds;  // it makes
+
   // Both outlive it.
   HeadroomWatch(prometheus::Registry& registry, Logger& log);
 
@@ -36,10 +39,12 @@ class HeadroomWatch {
     Instant at;
     Work work;
     double finished = 0;
+    double in_flight = 0, descriptors = 0, handshakes = 0;  // held now
     double shard_seconds = 0;
     double process_seconds = 0;
   };
   static Seen Read(std::span<const ShardStats> shards, double process_cpu_seconds, Instant now);
+  void LearnHeld(const Seen& seen, const Work& done, double finished, double elapsed);
   void Judge();
   void Warn();
 
@@ -47,7 +52,7 @@ class HeadroomWatch {
   CostModel costs_;
   Demand demand_;
   NodeLimits node_;
-  double run_seconds_;
+  HeldSeconds held_;
   std::optional<Seen> before_;
   Headroom headroom_;
   bool short_ = false;  // warned of

@@ -6,6 +6,7 @@
 
 #include "engine/contract/engine_stats.h"
 #include "exporter/engine_families.h"
+#include "exporter/headroom_watch.h"
 #include "exporter/metrics_page.h"
 #include "exporter/process_metrics.h"
 #include "exporter/self_metrics.h"
@@ -96,7 +97,7 @@ uint64_t CountProcessSeries(size_t shards, std::span<const std::string_view> typ
   self.SetReload(true, kRendered);
   self.Write(out);
   WriteProcessFamilies(out, ProcessNumbers{});
-  return CountSamples(text) + kTaskStates + kDroppedQueues;
+  return CountSamples(text) + kTaskStates + kDroppedQueues + HeadroomWatch::kSeries;
 }
 
 }  // namespace sonde

@@ -54,7 +54,10 @@ void Demand::Add(const Task& task) {
   const double rate = 1 / task.schedule.TypicalInterval().seconds();
   const double silent = rate * std::max(0.0, task.timeout.seconds());
   per_second[CostKindOf(task.prober->name())] += rate;
-  if (task.plan->needs_handshake) per_second[CostKind::kHandshake] += rate;
+  if (task.plan->needs_handshake) {
+    per_second[CostKind::kHandshake] += rate;
+    silent_handshakes += silent;
+  }
   silent_in_flight += silent;
   if (!task.plan->needs_descriptor) return;
   connections += rate;
@@ -124,26 +127,35 @@ Headroom::Limit Headroom::first() const {
 
 namespace {
 
-Headroom Of(const CostModel& costs, const Demand& demand, const NodeLimits& node, double in_flight,
-            double descriptors) {
+struct Held {
+  double in_flight, descriptors, handshakes;
+};
+
+Headroom Of(const CostModel& costs, const Demand& demand, const NodeLimits& node,
+            const Held& held) {
   const double cores = std::min(node.shards, std::max(0.0, node.cores - node.other_cores));
   Headroom headroom;
   headroom.uses = {{{costs.Cores(demand.per_second, node.shards), cores},
-                    {in_flight, node.in_flight},
-                    {descriptors, node.descriptors}}};
+                    {held.in_flight, node.in_flight},
+                    {held.descriptors, node.descriptors},
+                    {held.handshakes, node.handshakes}}};
   return headroom;
 }
 
 }  // namespace
 
 Headroom HeadroomOf(const CostModel& costs, const Demand& demand, const NodeLimits& node,
-                    double run_seconds) {
-  return Of(costs, demand, node, demand.per_second.runs() * run_seconds,
-            demand.connections * run_seconds);
+                    const HeldSeconds& held) {
+  const double handshakes =
+      demand.per_second[CostKind::kHandshake] + demand.per_second[CostKind::kResumption];
+  return Of(costs, demand, node,
+            {demand.per_second.runs() * held.run, demand.connections * held.descriptor,
+             handshakes * held.handshake});
 }
 
 Headroom SilentHeadroomOf(const CostModel& costs, const Demand& demand, const NodeLimits& node) {
-  return Of(costs, demand, node, demand.silent_in_flight, demand.silent_descriptors);
+  return Of(costs, demand, node,
+            {demand.silent_in_flight, demand.silent_descriptors, demand.silent_handshakes});
 }
 
 }  // namespace sonde

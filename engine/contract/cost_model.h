@@ -47,6 +47,7 @@ struct Demand {
   double connections = 0;       // runs a second that hold a descriptor of their own
   double silent_in_flight = 0;  // runs in flight when no target answers: rate by time-out, summed
   double silent_descriptors = 0;
+  double silent_handshakes = 0;  // when targets accept and are silent then
 
   void Add(const Task& task);  // disabled tasks ask for nothing
 };
@@ -91,14 +92,15 @@ struct NodeLimits {
   double other_cores = 0;  // used by its other threads
   double in_flight = 8000;
   double descriptors = 20000;
+  double handshakes = 2000;  // in progress
 };
 
 // What is asked of what there is.
 struct Headroom {
-  enum class Limit : uint8_t { kCpu, kInFlight, kDescriptors, kCount };
+  enum class Limit : uint8_t { kCpu, kInFlight, kDescriptors, kHandshakes, kCount };
   static constexpr size_t kLimits = static_cast<size_t>(Limit::kCount);
   static constexpr std::array<std::string_view, kLimits> kNames = {"cpu", "in_flight",
-                                                                   "descriptors"};
+                                                                   "descriptors", "handshakes"};
   struct Use {
     double asked = 0;
     double has = 1;
@@ -112,12 +114,16 @@ struct Headroom {
   double ratio() const { return 1 - use(first()).ratio(); }
 };
 
-// How long runs take where none has shown it.
-inline constexpr double kAssumedRunSeconds = 0.05;
+// How long what is limited is held, on average; by that and the rate, how many are held at a time
+// (Little's law). Assumed where nothing has shown it.
+struct HeldSeconds {
+  double run = 0.05;
+  double descriptor = 0.05;
+  double handshake = 0.05;
+};
 
-// `run_seconds`: how long a run takes; by it and the rate, how many are in flight (Little's law).
 Headroom HeadroomOf(const CostModel& costs, const Demand& demand, const NodeLimits& node,
-                    double run_seconds);
+                    const HeldSeconds& held);
 // The same when no target answers: each run waits for its time-out.
 Headroom SilentHeadroomOf(const CostModel& costs, const Demand& demand, const NodeLimits& node);
 

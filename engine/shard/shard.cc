@@ -193,11 +193,16 @@ void Shard::ScheduleNext(Entry& entry) {
 }
 
 // Slots missed while the loop stood still are skipped, not run in a burst. A slot that is late by a
-// small part of its interval still gets its run: a daily task must not lose a day to 30 ms.
+// small part of its interval still gets its run: a daily task must not lose a day to 30 ms. So does
+// that of a task which lost several in a row: stand-stills may keep time with its schedule.
 bool Shard::SkipStalled(Entry& entry, Instant now) {
   const Duration late = now - ToInstant(entry.due);
   const Duration interval = entry.task->schedule.TypicalInterval();
-  if (late <= std::max(GapLog::kShortest, interval / 20)) return false;
+  if (late <= std::max(GapLog::kShortest, interval / 20) || entry.stalls == Entry::kMostStalls) {
+    entry.stalls = 0;
+    return false;
+  }
+  ++entry.stalls;
   const WallTime wall = ToWall(now);
   Skip(entry, SkipReason::kStall,
        1 + entry.task->schedule.CountBetween(entry.task->id, entry.due, wall, 1'000'000));

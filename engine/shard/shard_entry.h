@@ -11,6 +11,7 @@ namespace sonde {
 // A task on this shard. The timer is its next due time; a run-now entry's is the end of its wait.
 struct Shard::Entry : TimerNode, Waiter {
   static constexpr uint8_t kTag = 0;
+  static constexpr uint8_t kMostStalls = 3;  // the next late slot is run
   Entry() : TimerNode(kTag) {}
 
   std::shared_ptr<const Task> task;
@@ -24,6 +25,7 @@ struct Shard::Entry : TimerNode, Waiter {
   bool scheduled = false;                 // false: disabled, or the schedule has no further slot
   bool running = false;
   uint8_t blocked = 0;  // bit per BlockReason of this wait
+  uint8_t stalls = 0;   // stand-stills in a row that cost it slots
 
   bool is_now_run() const { return record == nullptr; }
 };

@@ -135,21 +135,41 @@ TEST(Headroom, TheFirstLimitCounts) {
   demand.silent_descriptors = 5000;
   NodeLimits node{.shards = 1, .cores = 2, .in_flight = 8000, .descriptors = 4000};
   const CostModel costs;
-  const Headroom headroom = HeadroomOf(costs, demand, node, 0.05);
+  const Headroom headroom = HeadroomOf(costs, demand, node, {});
   EXPECT_EQ(headroom.first(), Headroom::Limit::kCpu);
   EXPECT_NEAR(headroom.use(Headroom::Limit::kInFlight).asked, 50, 1e-9);
   EXPECT_NEAR(headroom.use(Headroom::Limit::kCpu).asked, 0.046 + 0.012, 0.003);
   EXPECT_EQ(headroom.use(Headroom::Limit::kCpu).has, 1);  // one shard, whatever there is
-  const Headroom slow = HeadroomOf(costs, demand, node, 3);
+  const Headroom slow = HeadroomOf(costs, demand, node, {.run = 3, .descriptor = 3});
   EXPECT_EQ(slow.first(), Headroom::Limit::kDescriptors);
   EXPECT_NEAR(slow.ratio(), 0.25, 1e-9);
   const Headroom silent = SilentHeadroomOf(costs, demand, node);
   EXPECT_NEAR(silent.ratio(), 1 - 5000.0 / 4000, 1e-9);
   node.other_cores = 1.5;  // the exporter's
-  EXPECT_EQ(HeadroomOf(costs, demand, node, 0.05).use(Headroom::Limit::kCpu).has, 0.5);
+  EXPECT_EQ(HeadroomOf(costs, demand, node, {}).use(Headroom::Limit::kCpu).has, 0.5);
   node.other_cores = 2.5;
-  EXPECT_LT(HeadroomOf(costs, demand, node, 0.05).ratio(), 0);
-  EXPECT_EQ(HeadroomOf(costs, Demand(), NodeLimits(), 0.05).ratio(), 1);
+  EXPECT_LT(HeadroomOf(costs, demand, node, {}).ratio(), 0);
+  EXPECT_EQ(HeadroomOf(costs, Demand(), NodeLimits(), {}).ratio(), 1);
+}
+
+TEST(Headroom, WhatIsHeldLongIsHeldOften) {
+  Demand demand;
+  demand.per_second[CostKind::kIcmp] = 4000;
+  demand.per_second[CostKind::kHttp] = 400;
+  demand.per_second[CostKind::kHandshake] = 300;
+  demand.per_second[CostKind::kResumption] = 100;
+  demand.connections = 400;
+  demand.silent_handshakes = 4000;
+  const NodeLimits node{.shards = 4, .cores = 4, .handshakes = 1000};
+  const HeldSeconds held{.run = 0.2, .descriptor = 2, .handshake = 1.5};
+  const Headroom headroom = HeadroomOf(CostModel(), demand, node, held);
+  EXPECT_NEAR(headroom.use(Headroom::Limit::kInFlight).asked, 880, 1e-9);
+  EXPECT_NEAR(headroom.use(Headroom::Limit::kDescriptors).asked, 800, 1e-9);
+  EXPECT_NEAR(headroom.use(Headroom::Limit::kHandshakes).asked, 600, 1e-9);
+  EXPECT_EQ(headroom.first(), Headroom::Limit::kHandshakes);
+  const Headroom silent = SilentHeadroomOf(CostModel(), demand, node);
+  EXPECT_EQ(silent.use(Headroom::Limit::kHandshakes).asked, 4000);
+  EXPECT_EQ(silent.first(), Headroom::Limit::kHandshakes);
 }
 
 }  // namespace

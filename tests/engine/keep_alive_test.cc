@@ -142,6 +142,7 @@ TEST_F(KeepAliveTest, GoesWithTheTask) {
   EXPECT_EQ(world_->network().open_streams(), 1u);
   world_->shard().Remove(removed->task->id);
   EXPECT_EQ(world_->network().open_streams(), 0u);
+  world_->RunFor(Milliseconds(200));  // counters are told at the end of a turn
   EXPECT_EQ(Closed(IdleEnd::kChanged), 2u);
 }
 

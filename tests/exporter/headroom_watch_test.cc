@@ -92,6 +92,49 @@ TEST_F(HeadroomWatchTest, RunsThatTakeLongFillPlaces) {
   EXPECT_NEAR(watch_.headroom().ratio(), 0.5, 0.01);
 }
 
+// Pings are over at once; the few connections beside them are held for long.
+TEST_F(HeadroomWatchTest, DescriptorsAreOfThoseThatHoldThem) {
+  Demand demand;
+  demand.per_second[CostKind::kIcmp] = 900;
+  demand.per_second[CostKind::kHttp] = 100;
+  demand.per_second[CostKind::kHandshake] = 100;
+  demand.connections = 100;
+  NodeLimits node = node_;
+  node.descriptors = 1000;
+  node.handshakes = 300;
+  watch_.Plan(demand, node);
+  for (int i = 0; i < 60; ++i) {
+    ShardStats shard;
+    const auto seconds = static_cast<uint64_t>(i);
+    shard.types = {{"icmp", {900 * seconds, 0, 0}}, {"http", {100 * seconds, 0, 0}}};
+    shard.finished = 1000 * seconds;
+    shard.started = shard.finished + 500;
+    shard.in_flight = shard.descriptors = 500;  // http: five seconds each
+    shard.handshakes_full = 100 * seconds;
+    shard.handshakes_in_progress = 200;
+    shard.cpu_seconds = 0.01 * i;
+    watch_.Observe({&shard, 1}, shard.cpu_seconds, now_ = now_ + Seconds(1));
+  }
+  const Headroom& headroom = watch_.headroom();
+  EXPECT_NEAR(headroom.use(Headroom::Limit::kInFlight).asked, 500, 5);
+  EXPECT_NEAR(headroom.use(Headroom::Limit::kDescriptors).asked, 500, 5);
+  EXPECT_NEAR(headroom.use(Headroom::Limit::kHandshakes).asked, 200, 2);
+  EXPECT_EQ(headroom.first(), Headroom::Limit::kHandshakes);
+}
+
+TEST_F(HeadroomWatchTest, MakesAsManySeriesAsItSays) {
+  const auto samples = [](const std::string& page) {
+    size_t count = 0;
+    for (size_t at = 0; at < page.size(); at = page.find('\n', at) + 1) count += page[at] != '#';
+    return count;
+  };
+  SelfMetrics without{BuildInfo{}};
+  std::string text;
+  Exposition out(Format::kText, &text);
+  without.Write(out);
+  EXPECT_EQ(samples(Page()), samples(text) + HeadroomWatch::kSeries);
+}
+
 TEST_F(HeadroomWatchTest, OtherThreadsTakeTheirShare) {
   watch_.Plan(Https(1000), node_);
   Run(60, 250e-6, 0, 1.5);

@@ -34,6 +34,11 @@ TEST(Node, LimitsOfThisOne) {
   const NodeLimits node = LimitsOf(settings);
   EXPECT_EQ(node.shards, 3);
   EXPECT_EQ(node.in_flight, 77);
+  EXPECT_EQ(node.handshakes, 77);  // 2000, were there as many runs
+  settings.max_handshakes = 7;
+  EXPECT_EQ(LimitsOf(settings).handshakes, 7);
+  settings.max_handshakes = 0;  // unlimited, but for the runs
+  EXPECT_EQ(LimitsOf(settings).handshakes, 77);
   EXPECT_EQ(node.descriptors, 5);
   EXPECT_GT(node.cores, 0);
   EXPECT_GE(LimitsOf({}).shards, 1);
@@ -54,6 +59,7 @@ tasks:
   EXPECT_DOUBLE_EQ(demand.connections, 2.25);
   EXPECT_DOUBLE_EQ(demand.silent_in_flight, 2 * 0.4 + 0.25 * 2 + 1);
   EXPECT_DOUBLE_EQ(demand.silent_descriptors, 2 * 0.4 + 0.25 * 2);
+  EXPECT_DOUBLE_EQ(demand.silent_handshakes, 0.25 * 2);
 }
 
 TEST(Node, ShortagesAreSaid) {

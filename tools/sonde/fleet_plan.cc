@@ -102,7 +102,7 @@ absl::StatusOr<FleetPlan> PlanFleet(const TaskFile& file, const PlanQuestion& qu
   plan.load = LoadOf(plan.groups, plan.from);
   CountAllSeries(file, static_cast<unsigned>(question.node.shards), &plan);
   const Demand demand = DemandOf(file.tasks);
-  plan.headroom = HeadroomOf(CostModel(), demand, question.node, kAssumedRunSeconds);
+  plan.headroom = HeadroomOf(CostModel(), demand, question.node, HeldSeconds());
   plan.silent_headroom = SilentHeadroomOf(CostModel(), demand, question.node);
   return plan;
 }

@@ -22,18 +22,42 @@ std::string FirstLine(const std::string& path) {
   return line;
 }
 
-// The smallest quota from the process's group (/proc/self/cgroup, "0::/a/b") up to the root.
-double GroupCores() {
-  std::string path = FirstLine("/proc/self/cgroup");
-  const size_t colons = path.find("::");
-  path = colons == path.npos ? "" : path.substr(colons + 2);
+// Of one group, by either version's files.
+double CoresOf(const std::string& group) {
+  const double cores = QuotaCores(FirstLine(group + "/cpu.max"));
+  if (cores > 0) return cores;
+  return QuotaCores(FirstLine(group + "/cpu.cfs_quota_us") + " " +
+                    FirstLine(group + "/cpu.cfs_period_us"));
+}
+
+// The smaller quota; 0 is none.
+double Least(double a, double b) { return a > 0 && b > 0 ? std::min(a, b) : std::max(a, b); }
+
+// The smallest quota of a hierarchy from the process's group up to the root. Within a container the
+// path may be the host's: then the root is the container's group.
+double HierarchyCores(const std::string& root, std::string path) {
   double least = 0;
   for (int depth = 0; depth < 64; ++depth) {
-    const double cores = QuotaCores(FirstLine(kGroups + path + "/cpu.max"));
-    if (cores > 0 && (least == 0 || cores < least)) least = cores;
+    least = Least(least, CoresOf(root + path));
     const size_t slash = path.rfind('/');
     if (slash == path.npos) break;
     path.resize(slash);
+  }
+  return least;
+}
+
+// Lines of /proc/self/cgroup are "5:cpu,cpuacct:/a/b", and "0::/a/b" of version 2 (cgroups(7)).
+double GroupCores() {
+  double least = 0;
+  std::ifstream file("/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == line.npos || second == line.npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const bool version2 = controllers.empty();
+    if (!version2 && ("," + controllers + ",").find(",cpu,") == line.npos) continue;
+    const std::string root = version2 ? kGroups : std::string(kGroups) + "/" + controllers;
+    least = Least(least, HierarchyCores(root, line.substr(second + 1)));
   }
   return least;
 }
@@ -67,6 +91,11 @@ NodeLimits LimitsOf(const EngineSettings& settings) {
   node.shards = settings.shards > 0 ? settings.shards : node.cores;
   if (const double quota = GroupCores(); quota > 0) node.cores = std::min(node.cores, quota);
   node.in_flight = static_cast<double>(settings.max_in_flight);
+  // A handshake is part of a run.
+  node.handshakes = node.in_flight;
+  if (settings.max_handshakes > 0) {
+    node.handshakes = std::min(node.handshakes, static_cast<double>(settings.max_handshakes));
+  }
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   node.descriptors = static_cast<double>(
@@ -75,13 +104,15 @@ NodeLimits LimitsOf(const EngineSettings& settings) {
 }
 
 std::string ShortageText(const Demand& demand, const NodeLimits& node) {
-  const Headroom headroom = HeadroomOf(CostModel(), demand, node, kAssumedRunSeconds);
+  const Headroom headroom = HeadroomOf(CostModel(), demand, node, HeldSeconds());
   if (headroom.ratio() >= 0) return "";
   struct Words {
     const char *of, *things;
   };
-  constexpr Words kWords[Headroom::kLimits] = {
-      {"about ", " cores"}, {"about ", " runs in flight"}, {"about ", " descriptors"}};
+  constexpr Words kWords[Headroom::kLimits] = {{"about ", " cores"},
+                                               {"about ", " runs in flight"},
+                                               {"about ", " descriptors"},
+                                               {"about ", " TLS handshakes in progress"}};
   const Headroom::Limit first = headroom.first();
   const Headroom::Use& use = headroom.use(first);
   const Words& words = kWords[static_cast<size_t>(first)];

@@ -343,7 +343,10 @@ void Service::TakeTasks() {
                {"changed", std::to_string(delta.upserts.size())},
                {"removed", std::to_string(delta.removals.size())}});
   }
-  headroom_.Plan(DemandOf(tasks), LimitsOf(Settings(current_.file)));
+  EngineSettings in_force = Settings(current_.file);
+  in_force.shards = at_start_.shards;
+  in_force.max_descriptors = at_start_.max_descriptors;
+  headroom_.Plan(DemandOf(tasks), LimitsOf(in_force));
   catalog_.Apply(delta);
   engine_->Apply(std::move(delta));
 }
