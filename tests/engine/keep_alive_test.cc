@@ -249,7 +249,7 @@ TEST_F(KeepAliveTest, TheLastLegIsKept) {
 // Every connection that was kept was taken, closed, or is there still.
 TEST_F(KeepAliveTest, TheCountersAddUp) {
   world_->Add(TaskOf("keep_alive: true", "/", "", "one"));
-  world_->Add(TaskOf("keep_alive: true", "/away", "", "two"));
+  world_->Add(TaskOf("keep_alive: true", "/", "", "two"));
   Runs(4);
   here_->newest->End();
   world_->RunFor(Milliseconds(1));
