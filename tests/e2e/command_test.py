@@ -12,7 +12,7 @@ import harness
 GOOD = "tasks:\n  - {name: a, type: tcp, target: '127.0.0.1:9', interval: 1h}\n"
 BAD = ("tasks:\n  - {name: a, type: tcp, target: '127.0.0.1:9', intervall: 1h}\n"
        "  - {name: a, type: x}\n")
-COMMANDS = ("serve", "probe", "plan", "check", "import", "version")
+COMMANDS = ("serve", "probe", "plan", "check", "import", "bench", "version")
 NOWHERE = "--web.listen-address=127.0.0.1:0"
 
 

@@ -42,7 +42,8 @@ listeners:
     status: 404
     body_bytes: 1KB
     headers: {Server: farm}
-  - {kind: https, port: 8443, address: 127.0.0.2, certificate: expired, tls_max: TLS12}
+  - {kind: https, port: 8443, address: 127.0.0.2, certificate: expired, tls_max: TLS12,
+     tickets: true}
   - kind: tcp
     script: [{send: "hi\n"}, {expect: a, send: b}]
     delay: {lognormal: 10ms, sigma: 1, most: 1s}
@@ -69,6 +70,8 @@ listeners:
   EXPECT_EQ(http.mix.shares[1], std::make_pair(Behaviour::kReset, 0.5));
   EXPECT_EQ(http.body.size(), 1024u);
   EXPECT_EQ(config.listeners[1].certificate, "expired");
+  EXPECT_TRUE(config.listeners[1].tickets);
+  EXPECT_FALSE(config.listeners[0].tickets);
   EXPECT_EQ(config.listeners[2].service, ListenerConfig::Service::kScript);
   EXPECT_EQ(config.listeners[2].delay.most, Seconds(1));
   EXPECT_EQ(config.listeners[3].delay.a, Milliseconds(5));
@@ -114,6 +117,8 @@ TEST(FarmConfig, Flags) {
   EXPECT_EQ(range->last_port, 8010);
   EXPECT_EQ(range->mix.At(0.99), Behaviour::kSilent);
   EXPECT_EQ(FarmConfig::ReadFlag("https:0:expired", &error)->certificate, "expired");
+  EXPECT_TRUE(FarmConfig::ReadFlag("https:0:tickets", &error)->tickets);
+  EXPECT_FALSE(FarmConfig::ReadFlag("http:0:tickets", &error));
   EXPECT_EQ(FarmConfig::ReadFlag("tcp:25:smtp", &error)->service, ListenerConfig::Service::kSmtp);
   EXPECT_EQ(FarmConfig::ReadFlag("blackhole:81", &error)->kind, Kind::kBlackhole);
   EXPECT_EQ(FarmConfig::ReadFlag("dns:53:wrong_id", &error)->mix.At(0), Behaviour::kWrongId);

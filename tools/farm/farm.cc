@@ -41,7 +41,8 @@ absl::StatusOr<std::unique_ptr<Farm>> Farm::Start(FarmConfig config) {
   farm->certificates_ = std::move(*certificates);
   for (const ListenerConfig& listener : farm->config_.listeners) {
     auto opened = std::make_unique<FarmListener>(listener);
-    opened->tls = farm->certificates_.Context(listener.certificate, listener.tls_max);
+    opened->tls =
+        farm->certificates_.Context(listener.certificate, listener.tls_max, listener.tickets);
     if (!opened->tls) {
       return absl::InvalidArgumentError("no certificate is called '" + listener.certificate + "'");
     }

@@ -75,7 +75,7 @@ absl::StatusOr<FarmCertificates> FarmCertificates::Make(int64_t now, const std::
 }
 
 std::shared_ptr<SSL_CTX> FarmCertificates::Context(const std::string& name,
-                                                   const std::string& tls_max) const {
+                                                   const std::string& tls_max, bool tickets) const {
   const auto leaf = leaves_.find(name);
   if (leaf == leaves_.end()) return nullptr;
   std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
@@ -89,7 +89,7 @@ std::shared_ptr<SSL_CTX> FarmCertificates::Context(const std::string& name,
   SSL_CTX_set_security_level(context.get(), 0);
   SSL_CTX_set_min_proto_version(context.get(), TLS1_VERSION);
   SSL_CTX_set_max_proto_version(context.get(), most == versions.end() ? 0 : most->second);
-  SSL_CTX_set_num_tickets(context.get(), 0);
+  SSL_CTX_set_num_tickets(context.get(), tickets ? 1 : 0);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

@@ -18,8 +18,9 @@ class FarmCertificates {
   // and ::1. With a directory: writes ca.pem, other-ca.pem, and NAME.pem with NAME.key for each.
   static absl::StatusOr<FarmCertificates> Make(int64_t now_unix, const std::string& directory);
 
-  // A server's context; `name` as in ListenerConfig::certificate, `tls_max` as there.
-  std::shared_ptr<SSL_CTX> Context(const std::string& name, const std::string& tls_max) const;
+  // A server's context; `name` as in ListenerConfig::certificate, `tls_max` and `tickets` as there.
+  std::shared_ptr<SSL_CTX> Context(const std::string& name, const std::string& tls_max,
+                                   bool tickets) const;
 
   const Certificate& ca() const { return ca_; }
 

@@ -206,6 +206,7 @@ ListenerConfig ReadListener(const ConfigNode& node, const std::string& path,
   if (Word(in, "certificate", kCertificates, &ignored))
     in.String("certificate", &listener.certificate);
   if (Word(in, "tls_max", kVersions, &ignored)) in.String("tls_max", &listener.tls_max);
+  in.Bool("tickets", &listener.tickets);
   Word(in, "service", kServices, &listener.service);
   in.String("banner", &listener.banner);
   ReadScript(in, &listener.script);
@@ -278,6 +279,8 @@ std::optional<ListenerConfig> FarmConfig::ReadFlag(std::string_view text, std::s
   if (rest.empty()) return listener;
   if (listener.has_tls() && Position(kCertificates, rest)) {
     listener.certificate = std::string(rest);
+  } else if (listener.has_tls() && rest == "tickets") {
+    listener.tickets = true;
   } else if (const auto service = Position(kServices, rest);
              listener.kind == ListenerConfig::Kind::kTcp && service) {
     listener.service = static_cast<ListenerConfig::Service>(*service);

@@ -121,7 +121,8 @@ struct ListenerConfig {
   // HTTPS, DoT, and SMTP's STARTTLS: good, expired, not_yet_valid, self_signed, wrong_name,
   // untrusted
   std::string certificate = "good";
-  std::string tls_max;  // TLS10 .. TLS13; empty: the highest
+  std::string tls_max;   // TLS10 .. TLS13; empty: the highest
+  bool tickets = false;  // sessions can be resumed
 
   // TCP
   Service service = Service::kBanner;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tools/sonde/bench/bench_flags.h"
 #include "tools/sonde/check.h"
 #include "tools/sonde/fleet_plan.h"
 #include "tools/sonde/import.h"
@@ -19,13 +20,14 @@
 
 namespace {
 
+using sonde::BenchOptions;
 using sonde::ImportOptions;
 using sonde::PlanOptions;
 using sonde::ProbeOptions;
 using sonde::ServeOptions;
 
-constexpr std::array<std::string_view, 6> kCommands = {"serve", "probe",  "plan",
-                                                       "check", "import", "version"};
+constexpr std::array<std::string_view, 7> kCommands = {"serve",  "probe", "plan",   "check",
+                                                       "import", "bench", "version"};
 
 void AddProbe(CLI::App& app, ProbeOptions* options) {
   CLI::App* probe = app.add_subcommand("probe", "probe one target now and say what came of it");
@@ -80,6 +82,7 @@ int main(int argc, char** argv) {
   ProbeOptions probe;
   PlanOptions plan;
   ImportOptions import;
+  BenchOptions bench;
   std::vector<std::string> files;
   std::string web_file;
   AddServeFlags(app.add_subcommand("serve", "probe the tasks of a file and serve metrics"), &serve);
@@ -90,6 +93,8 @@ int main(int argc, char** argv) {
       check->add_option("files", files, "configuration files; - reads standard input");
   CLI::Option* web = check->add_option("--web.config.file", web_file, "a web configuration file");
   AddImport(app, &import);
+  AddBenchFlags(app.add_subcommand("bench", "find the highest rate this machine can probe at"),
+                &bench);
   app.add_subcommand("version", "print the version");
 
   // CLI11 takes them from the back.
@@ -103,13 +108,16 @@ int main(int argc, char** argv) {
   } else if (!named && !top && (words.empty() || words[0].starts_with("-"))) {
     words.insert(words.begin(), "serve");
   }
-  const bool has_one = named && (words[0] == "probe" || words[0] == "import");  // a 1 of its own
+  // A 1 of its own.
+  const bool has_one =
+      named && (words[0] == "probe" || words[0] == "import" || words[0] == "bench");
   std::reverse(words.begin(), words.end());
   try {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
     // Help goes to standard output; a mistake is one line on standard error, and 2 for a probe,
-    // whose 1 means "the target failed", and an import, whose 1 means "not all of it".
+    // whose 1 means "the target failed", an import, whose 1 means "not all of it", and a bench,
+    // whose 1 means that something could not be measured.
     if (error.get_exit_code() != 0) {
       std::fprintf(stderr, "sonde: error: %s, try --help\n", error.what());
       return has_one ? 2 : 1;
@@ -123,6 +131,7 @@ int main(int argc, char** argv) {
   if (app.got_subcommand("probe")) return sonde::Probe(probe);
   if (app.got_subcommand("plan")) return sonde::Plan(plan);
   if (app.got_subcommand("import")) return sonde::ImportPrometheusFile(import);
+  if (app.got_subcommand("bench")) return sonde::Bench(bench);
   if (app.got_subcommand("check")) {
     if (checked->empty() && web->empty()) {
       std::fprintf(stderr, "sonde: error: files is required, try --help\n");
