@@ -116,7 +116,6 @@ class UringStreams {
   }
 
   void Open() {
-    const unsigned on = options_.steps ? 0 : kLinked;
     constexpr unsigned kQuiet = IOSQE_CQE_SKIP_SUCCESS;
     const unsigned slot = free_.back();
     free_.pop_back();
@@ -125,7 +124,7 @@ class UringStreams {
     Reserve(6);
     io_uring_sqe* sqe = Take();
     io_uring_prep_socket_direct(sqe, AF_INET, SOCK_STREAM, 0, slot, 0);
-    Tell(sqe, Op::kOther, slot, on | kQuiet);
+    Tell(sqe, Op::kOther, slot, kLinked | kQuiet);
     if (options_.reset) {
       sqe = Take();
       io_uring_prep_rw(IORING_OP_URING_CMD, sqe, static_cast<int>(slot), nullptr, 0, 0);
@@ -134,14 +133,14 @@ class UringStreams {
       sqe->addr = uint64_t{SO_LINGER} << 32 | SOL_SOCKET;
       sqe->file_index = sizeof kNow;
       sqe->addr3 = reinterpret_cast<uint64_t>(&kNow);
-      Tell(sqe, Op::kOther, slot, on | kQuiet | IOSQE_FIXED_FILE);
+      Tell(sqe, Op::kOther, slot, kLinked | kQuiet | IOSQE_FIXED_FILE);
     }
     sqe = Take();
     io_uring_prep_connect(sqe, static_cast<int>(slot),
                           reinterpret_cast<const sockaddr*>(&slots_[slot].to), sizeof(sockaddr_in));
-    Tell(sqe, Op::kConnect, slot, IOSQE_FIXED_FILE | on);
+    Tell(sqe, Op::kConnect, slot, IOSQE_FIXED_FILE | (options_.steps ? 0 : kLinked));
     if (options_.steps) return;
-    if (http_) Ask(slot, on);
+    if (http_) Ask(slot, kLinked);
     Close(slot);
   }
 
@@ -149,7 +148,7 @@ class UringStreams {
     Reserve(2);
     io_uring_sqe* sqe = Take();
     io_uring_prep_send(sqe, static_cast<int>(slot), kRequest.data(), kRequest.size(), MSG_NOSIGNAL);
-    Tell(sqe, Op::kOther, slot, IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS | on);
+    Tell(sqe, Op::kOther, slot, IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS | kLinked);
     sqe = Take();
     io_uring_prep_recv(sqe, static_cast<int>(slot), &answers_[slot * kAnswerBytes], kAnswerBytes,
                        0);
