@@ -117,7 +117,7 @@ def run(*command, core=PROBER_CORE, may_fail=False):
 
 def limits(what, *flags, core=PROBER_CORE):
     """What one of bench/limits' clients found."""
-    text, _ = run(harness.binaries() / "limits", what, *flags, core=core)
+    text, _ = run(harness.binaries() / "limits_client", what, *flags, core=core)
     return json.loads(text.splitlines()[-1])
 
 

@@ -18,6 +18,7 @@ struct Options {
   int addresses = 1;     // 127.1.0.1 and following; 1: 127.0.0.1
   int rate = 0;          // exchanges begun a second, in steps of 1 ms; 0: as fast as they end
   bool reset = true;     // end connections with RST, not FIN
+  bool steps = false;    // io_uring: go on when an operation is done, not in one chain
   bool stamps = false;   // datagrams: ask the kernel when each arrived
   std::string ca;        // PEM of what TLS is verified against
   std::string query = "www.farm.test";
@@ -80,6 +81,8 @@ sockaddr_in TargetAddress(const Options& options, unsigned i);
 void RunConnect(const Options& options);
 void RunHalfOpen(const Options& options);  // needs --close=reset, the default
 void RunHttpNew(const Options& options);
+void RunConnectByUring(const Options& options);
+void RunHttpNewByUring(const Options& options);
 void RunHttpKept(const Options& options);
 void RunHttpsFull(const Options& options);
 void RunHttpsResumed(const Options& options);

@@ -22,11 +22,18 @@ namespace {
 using Run = void (*)(const Options&);
 
 const std::map<std::string, Run> kRuns = {
-    {"tcp", RunConnect},     {"tcp-half-open", RunHalfOpen},
-    {"http", RunHttpNew},    {"http-kept", RunHttpKept},
-    {"https", RunHttpsFull}, {"https-resumed", RunHttpsResumed},
-    {"dns", RunDns},         {"icmp", RunIcmp},
-    {"load", RunLoad},       {"timer", RunTimer},
+    {"tcp", RunConnect},
+    {"tcp-half-open", RunHalfOpen},
+    {"http", RunHttpNew},
+    {"tcp-uring", RunConnectByUring},
+    {"http-uring", RunHttpNewByUring},
+    {"http-kept", RunHttpKept},
+    {"https", RunHttpsFull},
+    {"https-resumed", RunHttpsResumed},
+    {"dns", RunDns},
+    {"icmp", RunIcmp},
+    {"load", RunLoad},
+    {"timer", RunTimer},
 };
 
 double Seconds(const timeval& time) {
@@ -172,7 +179,8 @@ int main(int argc, char** argv) {
   std::string what, close = "reset";
   app.add_option(
          "what", what,
-         "tcp, tcp-half-open, http, http-kept, https, https-resumed, dns, icmp, load or timer")
+         "tcp, tcp-half-open, http, tcp-uring, http-uring, http-kept, https, https-resumed, dns, "
+         "icmp, load or timer")
       ->required()
       ->check(CLI::IsMember(kRuns));
   app.add_option("--port", options.port, "Of the target");
@@ -185,6 +193,7 @@ int main(int argc, char** argv) {
   app.add_option("--rate", options.rate, "Exchanges a second; 0: as fast as they end")
       ->check(CLI::Range(0, 1'000'000));
   app.add_option("--close", close, "reset or fin")->check(CLI::IsMember({"reset", "fin"}));
+  app.add_flag("--steps", options.steps, "tcp-uring, http-uring: not in one linked chain");
   app.add_flag("--stamps", options.stamps, "dns, icmp: have the kernel stamp arrivals");
   app.add_option("--ca", options.ca, "https: PEM file to verify against");
   app.add_option("--query", options.query, "dns: the name asked for");
