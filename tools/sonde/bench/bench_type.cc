@@ -21,6 +21,18 @@ constexpr BenchType kTypes[] = {
      .listener = "http:0",
      .silent_listener = "http:0:silent",
      .round_trips = 2},
+    {.name = "http-kept",
+     .title = "HTTP, kept connection",
+     .prober = "http",
+     .options = "{close: reset, preferred_ip_protocol: ip4, keep_alive: true}",
+     .target = "http://AT:PORT/",
+     .listener = "http:0",
+     .silent_listener = "http:0:silent",
+     .interval = Schedule::kShortest,
+     .is =
+         [](const Task& task) {
+           return static_cast<const HttpModule&>(*task.module).keep > Duration{};
+         }},
     {.name = "https",
      .title = "HTTPS, full handshake",
      .prober = "http",
