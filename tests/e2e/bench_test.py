@@ -185,7 +185,7 @@ class BenchSlowTest(harness.TestCase):
             f"labels: {{team: web}}}}\n"
             for kind, target in kinds.items() for i in range(5000)))
         for _ in range(ENOUGH):
-            answer = bench("--plan", plan, "--verify", "--json")
+            answer = bench("--plan", plan, "--verify", "--json", timeout=240)
             self.assertEqual(answer.code, 0, answer)
             check = answer.json()["check"]
             harness.report(json.dumps(check))

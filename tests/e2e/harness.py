@@ -321,9 +321,9 @@ class Answer:
         return f"exit {self.code}\nstdout: {self.out[-2000:]}\nstderr: {self.err[-2000:]}"
 
 
-def sonde(*arguments, env=None, stdin="", cwd=None):
+def sonde(*arguments, env=None, stdin="", cwd=None, timeout=PATIENCE):
     completed = subprocess.run([str(binaries() / "sonde"), *map(str, arguments)], cwd=cwd,
-                               input=stdin, env=clean_environment(env), timeout=PATIENCE,
+                               input=stdin, env=clean_environment(env), timeout=timeout,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
                                errors="replace", check=False)
     return Answer(completed)
