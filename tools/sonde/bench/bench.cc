@@ -168,6 +168,7 @@ TypeResult Search::RunType(const BenchType& type, WallTime deadline) {
   options.bounds = settings_.bounds;
   options.time = settings_.time;
   options.interval = settings_.interval;
+  if (type.interval.ns > 0) options.interval = std::min(options.interval, type.interval);
   options.timeout = settings_.timeout;
   options.repeats = options_.repeats;
   options.first_rate = type.first_rate;

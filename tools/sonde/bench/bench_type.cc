@@ -1,5 +1,6 @@
 #include "tools/sonde/bench/bench_type.h"
 
+#include "protocols/http_options.h"
 #include "store/module_text.h"
 
 namespace sonde {
@@ -20,6 +21,18 @@ constexpr BenchType kTypes[] = {
      .listener = "http:0",
      .silent_listener = "http:0:silent",
      .round_trips = 2},
+    {.name = "http-kept",
+     .title = "HTTP, kept connection",
+     .prober = "http",
+     .options = "{close: reset, preferred_ip_protocol: ip4, keep_alive: true}",
+     .target = "http://AT:PORT/",
+     .listener = "http:0",
+     .silent_listener = "http:0:silent",
+     .interval = Schedule::kShortest,
+     .is =
+         [](const Task& task) {
+           return static_cast<const HttpModule&>(*task.module).keep > Duration{};
+         }},
     {.name = "https",
      .title = "HTTPS, full handshake",
      .prober = "http",
@@ -30,6 +43,22 @@ constexpr BenchType kTypes[] = {
      .first_rate = 50,
      .round_trips = 3,
      .handshake = true},
+    {.name = "https-resumed",
+     .title = "HTTPS, resumed",
+     .prober = "http",
+     .options = "{close: reset, preferred_ip_protocol: ip4, tls_config: {ca_file: CA, "
+                "server_name: farm.test, full_handshake_every: 1000}}",
+     .target = "https://AT:PORT/",
+     .listener = "https:0:tickets",
+     .silent_listener = "https:0:silent",
+     .first_rate = 100,
+     .round_trips = 3,
+     .handshake = true,
+     .resumes = true,
+     .is =
+         [](const Task& task) {
+           return static_cast<const HttpModule&>(*task.module).tls.resumes();
+         }},
     {.name = "tcp",
      .title = "TCP connect",
      .prober = "tcp",
@@ -37,6 +66,14 @@ constexpr BenchType kTypes[] = {
      .target = "AT:PORT",
      .listener = "tcp:0:discard",
      .silent_listener = "blackhole:0"},
+    {.name = "tcp-half-open",
+     .title = "TCP half-open",
+     .prober = "tcp",
+     .options = "{half_open: true}",
+     .target = "AT:PORT",
+     .listener = "tcp:0:discard",
+     .silent_listener = "blackhole:0",
+     .is = [](const Task& task) { return task.module->network.half_open; }},
     {.name = "tls",
      .title = "TCP with TLS",
      .prober = "tcp",

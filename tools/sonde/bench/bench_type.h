@@ -27,6 +27,9 @@ struct BenchType {
   bool stream = true;       // has a socket of its own
   bool handshake = false;   // TLS on the first leg
   bool resumes = false;     // nearly all of these resume a session
+  // Between two runs of a task, at most; 0: as asked for. Tasks that hold a connection each want
+  // few of them.
+  Duration interval{};
   // Tells a task of this row from those of the row alike in prober, stream and handshake; null:
   // this is the usual one.
   bool (*is)(const Task&) = nullptr;
