@@ -79,6 +79,14 @@ class BenchTest(harness.TestCase):
         self.assertIn("ateness p99", one["ended"])
         self.assertIn("at most 0.001 ms", one["ended"])
 
+    def test_a_search_that_time_cuts_short_says_how_far_it_came(self):
+        one = self.ok(bench("--types=icmp", "--seconds=1.5", "--budget=1", "--json",
+                            *LOOSE)).json()["types"][0]
+        self.assertTrue(one["at_least"])
+        self.assertFalse(one["complete"])
+        self.assertAlmostEqual(one["rate"], 100)  # what it warms up with
+        self.assertIn("time was up", one["ended"])
+
     def test_targets_of_the_users(self):
         farm = self.box.farm("--listen=http:0", "--listen=http:0:error")
         good, bad = farm.ports
@@ -160,6 +168,10 @@ class BenchTest(harness.TestCase):
 
 
 class BenchSlowTest(harness.TestCase):
+    @classmethod
+    def set_up(cls, box):
+        harness.PATIENCE = 180  # one of them takes a minute, when nothing else runs
+
     def test_every_type_can_be_probed(self):
         usual = bench("--types=nothing").err
         names = usual.split("none of ")[1].split()
@@ -185,7 +197,7 @@ class BenchSlowTest(harness.TestCase):
             f"labels: {{team: web}}}}\n"
             for kind, target in kinds.items() for i in range(5000)))
         for _ in range(ENOUGH):
-            answer = bench("--plan", plan, "--verify", "--json", timeout=240)
+            answer = bench("--plan", plan, "--verify", "--seconds=2", "--json", timeout=240)
             self.assertEqual(answer.code, 0, answer)
             check = answer.json()["check"]
             harness.report(json.dumps(check))

@@ -103,7 +103,8 @@ TypeResult TypeBench::Run() {
   // Warms up what is made once, and says about where to begin.
   double first = std::min(options_.first_rate, options_.max_rate);
   absl::Status status;
-  if (auto point = Try(first); !point.ok()) {
+  auto point = Try(first);
+  if (!point.ok()) {
     status = point.status();
   } else if (BrokenBound(*point, options_.bounds) != Bound::kFailed) {
     const double cost = point->microseconds_per_probe();
@@ -112,6 +113,11 @@ TypeResult TypeBench::Run() {
   for (int i = 0; i < options_.repeats && status.ok() && !(i > 0 && result.held.empty()); ++i) {
     status = i == 0 ? Search(first, kFirstStep, &result)
                     : Search(result.held.back().rate, kNextStep, &result);
+  }
+  // Time was up before any other rate held: that one did.
+  if (result.held.empty() && !status.ok() && point.ok() && !BrokenBound(*point, options_.bounds)) {
+    result.held.push_back(*std::move(point));
+    result.at_least = true;
   }
   result.complete = status.ok();
   result.tries = tries_;
@@ -165,12 +171,13 @@ MemoryResult MeasureMemory(const Workbench::Options& options, const TaskMaker& m
   if (!(*bench)->Replace(waiting).ok()) return result;
   const uint64_t rest = HeapBytes();
   if (!(*bench)->Replace(running).ok()) return result;
-  // Until all are in flight, and those with a handshake had time for it.
-  for (int i = 0; i < 20 && (*bench)->in_flight() < kInFlight; ++i) {
+  // Until all are in flight, and those with a handshake are through with it.
+  Workbench::Flight flight;
+  for (int i = 0; i < 60 && (flight.runs < kInFlight || flight.handshakes > 0); ++i) {
     if (!interruption.Wait(Milliseconds(50))) return result;
+    flight = (*bench)->flight();
   }
-  if (!interruption.Wait(Milliseconds(300))) return result;
-  result.in_flight = per(rest, HeapBytes(), (*bench)->in_flight());
+  result.in_flight = per(rest, HeapBytes(), flight.runs);
   return result;
 }
 

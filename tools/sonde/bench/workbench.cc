@@ -140,10 +140,13 @@ absl::StatusOr<BenchPoint> Workbench::Watch(Duration time, Duration longest) {
   return point;
 }
 
-uint64_t Workbench::in_flight() const {
-  uint64_t in_flight = 0;
-  for (const ShardStats& shard : engine_->Snapshot()) in_flight += shard.in_flight;
-  return in_flight;
+Workbench::Flight Workbench::flight() const {
+  Flight flight;
+  for (const ShardStats& shard : engine_->Snapshot()) {
+    flight.runs += shard.in_flight;
+    flight.handshakes += shard.handshakes_in_progress;
+  }
+  return flight;
 }
 
 }  // namespace sonde

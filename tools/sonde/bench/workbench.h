@@ -39,7 +39,11 @@ class Workbench {
   // the most.
   absl::StatusOr<BenchPoint> Watch(Duration time, Duration longest);
 
-  uint64_t in_flight() const;
+  // Right now.
+  struct Flight {
+    uint64_t runs = 0, handshakes = 0;
+  };
+  Flight flight() const;
 
  private:
   struct Moment;
