@@ -69,7 +69,8 @@ absl::Status TypeBench::Search(double first, double step, TypeResult* result) {
   options.step = step;
   options.tolerance = kTolerance;
   RateSearch search(options);
-  std::optional<BenchPoint> best;
+  std::optional<BenchPoint> best, broke;
+  std::optional<Bound> bound;
   absl::Status status;
   while (const auto rate = search.Next()) {
     if (BenchNow() > options_.deadline) {
@@ -83,8 +84,8 @@ absl::Status TypeBench::Search(double first, double step, TypeResult* result) {
     }
     const auto broken = BrokenBound(*point, options_.bounds);
     if (broken) {
-      result->broke = *std::move(point);
-      result->bound = broken;
+      broke = *std::move(point);
+      bound = broken;
     } else if (!best || point->rate >= best->rate) {
       best = *std::move(point);
     }
@@ -92,6 +93,11 @@ absl::Status TypeBench::Search(double first, double step, TypeResult* result) {
   }
   result->at_least = !status.ok() && result->held.empty() && best;
   if (best && (status.ok() || result->at_least)) result->held.push_back(*std::move(best));
+  // What a search that was cut short met says less than a whole one did.
+  if (broke && (status.ok() || !result->broke)) {
+    result->broke = *std::move(broke);
+    result->bound = bound;
+  }
   if (status.ok() && search.broke() == 0) result->ceiling = true;
   return status;
 }
