@@ -64,7 +64,9 @@ class HttpProberEntry final : public Prober {
       }
     }
     if (task.plan->needs_handshake) {
-      AddUsualTls({.cipher = true, .resumes = module.tls.resumes()}, &usual);
+      AddUsualTls(
+          {.cipher = true, .resumes = module.tls.resumes(), .dated = module.keep > Duration{}},
+          &usual);
     }
     return usual;
   }

@@ -19,7 +19,8 @@ void HttpConversation::Report(struct Report& report, Instant at) {
 void HttpConversation::SetTls(struct Report& report) const {
   const TlsReport::Options options{.cipher = true,
                                    .untrusted = module_.export_untrusted_certificates,
-                                   .resumes = module_.tls.resumes()};
+                                   .resumes = module_.tls.resumes(),
+                                   .dated = module_.keep > Duration{}};
   ContentHash hash;
   const bool shown = answered_ || !tls_.established();
   if (shown) tls_.SetFacts(options, &report.result.facts);

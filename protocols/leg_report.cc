@@ -115,8 +115,9 @@ const TlsFacts* TlsReport::Told(const Options& options) const {
 
 void TlsReport::SetFacts(const Options& options, FactSet* facts) const {
   const TlsFacts* tls = Told(options);
-  if (tls && tls->established && options.resumes) {
-    facts->Set(Fact::kTlsResumed, tls->resumed ? 1 : 0);
+  const bool established = tls && tls->established;
+  if (established && options.resumes) facts->Set(Fact::kTlsResumed, tls->resumed ? 1 : 0);
+  if (established && (options.resumes || options.dated)) {
     facts->Set(Fact::kTlsFullHandshake, static_cast<double>(tls->full_at.ns) / 1e9);
   }
   if (!tls || !tls->has_certificate) return;
@@ -169,10 +170,8 @@ void AddUsualLeg(Transport transport, UsualReport* usual) {
 void AddUsualTls(const TlsReport::Options& options, UsualReport* usual) {
   usual->facts.Set(Fact::kCertExpiry, 0);
   usual->facts.Set(Fact::kChainExpiry, 0);
-  if (options.resumes) {
-    usual->facts.Set(Fact::kTlsResumed, 0);
-    usual->facts.Set(Fact::kTlsFullHandshake, 0);
-  }
+  if (options.resumes) usual->facts.Set(Fact::kTlsResumed, 0);
+  if (options.resumes || options.dated) usual->facts.Set(Fact::kTlsFullHandshake, 0);
   usual->Add(TextFamily::kChainInfo);
   usual->Add(TextFamily::kTlsVersion);
   if (options.cipher) usual->Add(TextFamily::kTlsCipher);

@@ -72,6 +72,7 @@ class TlsReport {
     bool cipher = false;    // probe_tls_cipher_info: http only
     bool untrusted = true;  // certificate families also when the handshake failed (Q11)
     bool resumes = false;   // the module lets handshakes resume: says which did
+    bool dated = false;     // what is told may be of an earlier run's handshake: says when that was
   };
 
   // OnOpen, first or after Secure. `leg.tls` null (plain) forgets what was known.

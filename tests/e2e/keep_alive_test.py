@@ -87,6 +87,9 @@ class KeepAliveTest(harness.TestCase):
         self.assertGreater(phases["processing"], 0)
         self.assertEqual(metrics.value("probe_ssl_earliest_cert_expiry", name="tls"),
                          self.not_after)
+        age = (metrics.value("probe_last_run_timestamp_seconds", name="tls") -
+               metrics.value("probe_tls_last_full_handshake_timestamp_seconds", name="tls"))
+        self.assertGreaterEqual(age, 1)  # eleven runs of a tenth of a second ago
         self.assertEqual(metrics.value("probe_http_version", name="tls"), 1.1)
         self.assertEqual(metrics.value("probe_ip_protocol", name="kept"), 4)
         failures = metrics.all("probe_failures_total", name="bad")

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "protocols/dns_prober.h"
 #include "protocols/http_prober.h"
@@ -42,9 +43,14 @@ TEST(UsualReport, OfTcp) {
 }
 
 TEST(UsualReport, OfHttp) {
-  for (const std::string_view target : {"http://shop.example/", "https://shop.example/"}) {
-    SCOPED_TRACE(target);
-    const auto probe = Drive(HttpProber(), "", target);
+  const std::pair<std::string_view, std::string_view> kCases[] = {
+      {"", "http://shop.example/"},
+      {"", "https://shop.example/"},
+      {"keep_alive: true", "http://shop.example/"},
+      {"keep_alive: true", "https://shop.example/"}};
+  for (const auto& [yaml, target] : kCases) {
+    SCOPED_TRACE(std::string(yaml) + " " + std::string(target));
+    const auto probe = Drive(HttpProber(), yaml, target);
     ASSERT_TRUE(probe);
     probe->Open();
     probe->Receive("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
