@@ -22,6 +22,8 @@ constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 constexpr uint32_t kReadable = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 // A control message of three timespec (linux/errqueue.h).
 constexpr size_t kStampControlBytes = CMSG_SPACE(3 * sizeof(timespec));
+// Less than a segment, more than most answers to a probe.
+constexpr size_t kFirstRead = 1024;
 constexpr uint32_t kEnding = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 
 int BindSource(int fd, const Address& source, const Address& to) {
@@ -140,6 +142,7 @@ IoResult EpollNetwork::Send(StreamId id, Bytes bytes) {
     result.at = MonotonicNow();
     return result;
   }
+  stream.awaits = true;
   if (stream.sends == 0) stream.stamped = StampArrivals(id);
   // A request is one send. A second small one would wait for the peer's delayed acknowledgement of
   // the first (Nagle).
@@ -184,6 +187,8 @@ ssize_t EpollNetwork::ReceiveStamped(StreamId id, std::span<uint8_t> into, Insta
 
 IoResult EpollNetwork::Receive(StreamId id, std::span<uint8_t> into) {
   Stream& stream = StreamOf(id);
+  // The stamp is of the last byte read: a small read keeps the beginning of an answer apart.
+  if (stream.stamped && stream.awaits) into = into.first(std::min(into.size(), kFirstRead));
   IoResult result;
   ssize_t count;
   do {
@@ -195,6 +200,7 @@ IoResult EpollNetwork::Receive(StreamId id, std::span<uint8_t> into) {
     }
   } while (count < 0 && errno == EINTR);
   stream.last = result.at;
+  if (count > 0) stream.awaits = false;
   stream.filled = count > 0 && static_cast<size_t>(count) == into.size();
   if (count > 0) {
     result.count = static_cast<size_t>(count);

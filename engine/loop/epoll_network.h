@@ -82,6 +82,7 @@ class EpollNetwork final : public Network, private Poller::Handler {
     bool owed = false;         // waits in owed_
     bool filled = false;       // the last Receive had no more room: there may be more
     bool stamped = false;      // the kernel stamps what arrives
+    bool awaits = false;       // nothing came since the last Send
     uint8_t sends = 0;         // 0, 1, 2 = more
     Instant last;              // what Send or Receive said last: stamps never go back
   };
