@@ -68,7 +68,9 @@ Said Play(const std::shared_ptr<const Module>& module,
   }
   said.outcome = probe.outcome();
   said.detail = probe.evidence().detail;
-  Require(said.detail.find("geheim") == std::string::npos);
+  // What the proxy says itself may be quoted.
+  const bool told = bytes.find("geheim") != std::string_view::npos;
+  Require(told || said.detail.find("geheim") == std::string::npos);
   return said;
 }
 
