@@ -12,7 +12,7 @@ using prometheus::Family;
 using prometheus::Gauge;
 
 constexpr double kSmoothing = 0.2;  // of one look
-// Warned of beyond the first, forgotten below the second.
+// A ratio below the first is warned of; above the second the warning is forgotten.
 constexpr double kShort = 0, kEnough = 0.05;
 
 Family<Gauge>& Add(prometheus::Registry& registry, const char* name, const char* help) {

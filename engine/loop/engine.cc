@@ -1,6 +1,5 @@
 #include "engine/loop/engine.h"
 
-#include <sched.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 
@@ -11,25 +10,13 @@
 #include "absl/status/status.h"
 #include "engine/contract/schedule.h"
 #include "engine/loop/hosts_table.h"
+#include "engine/loop/thread_setup.h"
 #include "engine/shard/tls_channel.h"
 
 namespace sonde {
 namespace {
 
 constexpr unsigned kMostShards = 256;
-
-std::vector<int> UsableCpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> cpus;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
-    }
-  }
-  if (cpus.empty()) cpus.push_back(0);
-  return cpus;
-}
 
 // Descriptors probes may use, of all shards together.
 absl::StatusOr<size_t> ProbeDescriptors(const Engine::Options& options) {

@@ -23,6 +23,19 @@ void SetUpThread(std::string_view name) {
 
 void SetExactTimers() { prctl(PR_SET_TIMERSLACK, 1UL); }
 
+std::vector<int> UsableCpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+    }
+  }
+  if (cpus.empty()) cpus.push_back(0);
+  return cpus;
+}
+
 bool PinThread(unsigned cpu) {
   if (cpu >= CPU_SETSIZE) return false;
   cpu_set_t set;

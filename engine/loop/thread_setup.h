@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 namespace sonde {
 
@@ -11,6 +12,9 @@ void SetUpThread(std::string_view name);
 
 // Timers of the calling thread fire as exactly as the kernel can, not gathered within 50 us.
 void SetExactTimers();
+
+// CPUs the calling thread may use; never none.
+std::vector<int> UsableCpus();
 
 // Keeps the calling thread on one CPU. False when that CPU is not ours.
 bool PinThread(unsigned cpu);

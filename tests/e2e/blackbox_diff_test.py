@@ -22,8 +22,7 @@ from peers import (CLOSE, LINE, RESET, STALL, STARTTLS, DnsPeer, Drain, HttpPeer
                    ProxyPeer, lines, play)
 
 OTHER = harness.need("prometheus-blackbox-exporter")
-NGINX = harness.need("nginx")
-harness.need("openssl")
+harness.need("nginx", "openssl")
 MICROSOCKS = harness.need("microsocks")
 SCRAPE_TIMEOUT = "2.5"  # 2 s after the offset
 SHORT = "1.1"           # 0.6 s: for peers that never answer
@@ -685,19 +684,7 @@ DIALOGUES = {
 
 
 SERVERS = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr crit;
-events {{}}
-http {{
   access_log off;
-  client_body_temp_path {folder}/tmp-body;
-  proxy_temp_path {folder}/tmp-proxy;
-  fastcgi_temp_path {folder}/tmp-fastcgi;
-  uwsgi_temp_path {folder}/tmp-uwsgi;
-  scgi_temp_path {folder}/tmp-scgi;
-  default_type text/plain;
   server {{
     listen 127.0.0.1:{http1} ssl;
     listen 127.0.0.1:{http2} ssl http2;
@@ -721,7 +708,6 @@ http {{
       return 200 "$request_method $server_protocol $http_host $content_length $content_type $http_x_mine\\n";
     }}
   }}
-}}
 """
 
 
@@ -772,10 +758,9 @@ class Peers:
         www.mkdir()
         (www / "page").write_text("a line of a page that compresses well\n" * 200)
         (www / "long").write_bytes(b"0123456789abcdef" * 65536 * 8)  # more than windows hold
-        config = box.write("nginx.conf", SERVERS.format(
-            folder=box.folder, certificate=self.good.bundle, key=self.good.key, **self.nginx))
-        box.start("nginx", [NGINX, "-p", box.folder, "-e", "stderr", "-c", config],
-                  lambda: all(harness.accepts(port) for port in self.nginx.values()))
+        box.nginx(SERVERS.format(folder=box.folder, certificate=self.good.bundle,
+                                 key=self.good.key, **self.nginx),
+                  self.nginx.values(), errors="crit")
 
     def all(self):
         return [self.http, self.dns, self.pop3s, *self.tls.values(), *self.lines.values(),

@@ -272,6 +272,24 @@ class Farm(Program):
         return [int(line.split()[2].split("-")[0]) for line in lines[:lines.index("ready")]]
 
 
+NGINX = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log stderr {errors};
+events {{}}
+http {{
+  client_body_temp_path {folder}/tmp-body;
+  proxy_temp_path {folder}/tmp-proxy;
+  fastcgi_temp_path {folder}/tmp-fastcgi;
+  uwsgi_temp_path {folder}/tmp-uwsgi;
+  scgi_temp_path {folder}/tmp-scgi;
+  default_type text/plain;
+{http}
+}}
+"""
+
+
 class Sandbox(contextlib.ExitStack):
     """A temporary folder and the programs started in it."""
 
@@ -296,6 +314,13 @@ class Sandbox(contextlib.ExitStack):
 
     def farm(self, *flags, **more):
         return self.add(Farm(self.folder, *flags, **more))
+
+    def nginx(self, http, ports, errors="warn"):
+        """With `http` in the http block of its configuration; ready when all `ports` accept."""
+        config = self.write("nginx.conf",
+                            NGINX.format(folder=self.folder, errors=errors, http=http))
+        return self.start("nginx", [need("nginx"), "-p", self.folder, "-e", "stderr", "-c", config],
+                          lambda: all(accepts(port) for port in ports))
 
     def write(self, name, text):
         path = self.folder / name

@@ -5,19 +5,7 @@ import authority
 import harness
 
 NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr warn;
-events {{}}
-http {{
   access_log off;
-  client_body_temp_path {folder}/tmp-body;
-  proxy_temp_path {folder}/tmp-proxy;
-  fastcgi_temp_path {folder}/tmp-fastcgi;
-  uwsgi_temp_path {folder}/tmp-uwsgi;
-  scgi_temp_path {folder}/tmp-scgi;
-  default_type text/plain;
   server {{
     listen 127.0.0.1:{plain};
     keepalive_timeout 60s;
@@ -33,7 +21,6 @@ http {{
     ssl_certificate_key {key};
     location / {{ return 200 "$connection_requests\\n"; }}
   }}
-}}
 """
 # Task, and what each of its runs must find in the body.
 TASKS = """
@@ -60,10 +47,8 @@ class KeepAliveTest(harness.TestCase):
         plain, secure = harness.free_port(), harness.free_port()
         ours = authority.Authority(folder, "Our Root")
         good = ours.issue("good", "DNS:localhost,IP:127.0.0.1")
-        config = box.write("nginx.conf", NGINX.format(
-            folder=folder, plain=plain, secure=secure, certificate=good.bundle, key=good.key))
-        box.start("nginx", [harness.need("nginx"), "-p", folder, "-e", "stderr", "-c", config],
-                  lambda: harness.accepts(plain) and harness.accepts(secure))
+        box.nginx(NGINX.format(plain=plain, secure=secure, certificate=good.bundle, key=good.key),
+                  [plain, secure])
         cls.not_after = good.not_after()
         cls.http, cls.https = f"http://127.0.0.1:{plain}", f"https://localhost:{secure}"
         cls.config = TASKS.format(ca=ours.certificate, http=cls.http, https=cls.https)

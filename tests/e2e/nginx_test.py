@@ -12,19 +12,7 @@ TEXT = "a line of a page that compresses well\n" * 200
 MODIFIED = 1700000000
 
 NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr warn;
-events {{}}
-http {{
   access_log off;
-  client_body_temp_path {folder}/tmp-body;
-  proxy_temp_path {folder}/tmp-proxy;
-  fastcgi_temp_path {folder}/tmp-fastcgi;
-  uwsgi_temp_path {folder}/tmp-uwsgi;
-  scgi_temp_path {folder}/tmp-scgi;
-  default_type text/plain;
   server {{
     listen 127.0.0.1:{http};
     root {folder}/www;
@@ -42,7 +30,6 @@ http {{
     location = /slow {{ limit_rate 10; limit_rate_after 1k; alias {folder}/www/page; }}
   }}
 {tls}
-}}
 """
 TLS_SERVER = """
   server {{
@@ -202,14 +189,13 @@ class NginxTest(harness.TestCase):
     @classmethod
     def set_up(cls, box):
         cls.folder = folder = box.folder
-        nginx = harness.need("nginx")
         names = ("http", "nobody", "good", "chain", "expired", "early", "self-signed", "untrusted",
                  "wrong-name", "modern", "client", "http2")
         cls.ports = {}
         while len(set(cls.ports.values())) < len(names):
             cls.ports = {name: harness.free_port() for name in names}
         cls.certificates = cls.make_certificates(folder)
-        cls.start_nginx(box, nginx)
+        cls.start_nginx(box)
         cls.cases = make_cases(cls.ports, cls.certificates, folder)
         cls.prober = box.sonde(configuration(cls.cases))
 
@@ -232,7 +218,7 @@ class NginxTest(harness.TestCase):
         }
 
     @classmethod
-    def start_nginx(cls, box, nginx):
+    def start_nginx(cls, box):
         www = box.folder / "www"
         www.mkdir()
         for name in ("page", "private"):
@@ -254,10 +240,8 @@ class NginxTest(harness.TestCase):
             tls += TLS_SERVER.format(port=port, certificate=used.bundle, key=used.key,
                                      more=more.get(name, ""),
                                      kind="ssl http2" if name == "http2" else "ssl")
-        config = box.write("nginx.conf", NGINX.format(folder=box.folder, tls=tls, **cls.ports))
-        box.start("nginx", [nginx, "-p", box.folder, "-e", "stderr", "-c", config],
-                  lambda: all(harness.accepts(port) for name, port in cls.ports.items()
-                              if name != "nobody"))
+        box.nginx(NGINX.format(folder=box.folder, tls=tls, **cls.ports),
+                  [port for name, port in cls.ports.items() if name != "nobody"])
 
     def check_facts(self, case, fact):
         """`fact(name)` gives a number or None."""

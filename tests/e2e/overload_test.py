@@ -5,19 +5,17 @@ import contextlib
 import os
 import selectors
 import socket
+import subprocess
 import sys
 import threading
 import time
 
 import harness
 import netns
+from soak_test import address
 
 CORES = sorted(os.sched_getaffinity(0))
 PROBER_CORE = CORES[-1]
-
-
-def address(number):
-    return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
 
 
 def task(name, kind, at, port, interval, timeout, path="/"):
@@ -47,10 +45,6 @@ class Base(harness.TestCase):
         most = (after[1] - before[0]) * tasks / interval + tasks
         self.assertGreaterEqual(counted, least)
         self.assertLessEqual(counted, most)
-        for _, _, page in before, after:
-            self.assertEqual(page.value("sonde_runs_started_total"),
-                             page.value("sonde_runs_finished_total") +
-                             page.value("sonde_runs_in_flight"))
         return counted
 
     def check_nobody_blamed(self, metrics, *, own=("late", "receive_queue")):
@@ -109,8 +103,8 @@ class StolenCoreTest(Base):
         """Words that run a program before everything else; real time where that is allowed."""
         for words in (["chrt", "--rr", "10"], ["nice", "-n", "-20"]):
             harness.need(words[0])
-            if harness.subprocess.run([*words, "true"], check=False,
-                                      stderr=harness.subprocess.DEVNULL).returncode == 0:
+            if subprocess.run([*words, "true"], check=False,
+                              stderr=subprocess.DEVNULL).returncode == 0:
                 return words
         harness.skip("no right to a higher priority")
 

@@ -7,23 +7,11 @@ import harness
 
 EVERY = 5
 NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr warn;
-events {{}}
-http {{
   log_format reuse "$server_port $ssl_session_reused";
   access_log {folder}/access.log reuse;
-  client_body_temp_path {folder}/tmp-body;
-  proxy_temp_path {folder}/tmp-proxy;
-  fastcgi_temp_path {folder}/tmp-fastcgi;
-  uwsgi_temp_path {folder}/tmp-uwsgi;
-  scgi_temp_path {folder}/tmp-scgi;
   ssl_certificate {certificate};
   ssl_certificate_key {key};
 {servers}
-}}
 """
 SERVER = """
   server {{ listen 127.0.0.1:{port} ssl; {more} return 200 "ok\\n"; }}
@@ -50,11 +38,8 @@ class ResumeTest(harness.TestCase):
         cls.ports = {name: harness.free_port() for name in SERVERS}
         servers = "".join(SERVER.format(port=cls.ports[name], more=more)
                           for name, (more, _) in SERVERS.items())
-        config = box.write("nginx.conf", NGINX.format(
-            folder=box.folder, certificate=cls.certificate.bundle, key=cls.certificate.key,
-            servers=servers))
-        box.start("nginx", [harness.need("nginx"), "-p", box.folder, "-e", "stderr", "-c", config],
-                  lambda: all(map(harness.accepts, cls.ports.values())))
+        box.nginx(NGINX.format(folder=box.folder, certificate=cls.certificate.bundle,
+                               key=cls.certificate.key, servers=servers), cls.ports.values())
 
     def serve(self, every):
         tls = f"tls_config: {{ca_file: {self.ca}, full_handshake_every: {every}}}"

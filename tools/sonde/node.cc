@@ -1,6 +1,5 @@
 #include "tools/sonde/node.h"
 
-#include <sched.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <fstream>
 
 #include "engine/loop/engine.h"
+#include "engine/loop/thread_setup.h"
 
 namespace sonde {
 namespace {
@@ -62,12 +62,6 @@ double GroupCores() {
   return least;
 }
 
-double AffinityCores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
-}
-
 std::string Fixed(double value) {
   char text[40];
   std::snprintf(text, sizeof text, value < 10 ? "%.2g" : "%.0f", value);
@@ -87,7 +81,7 @@ double QuotaCores(std::string_view cpu_max) {
 
 NodeLimits LimitsOf(const EngineSettings& settings) {
   NodeLimits node;
-  node.cores = AffinityCores();
+  node.cores = static_cast<double>(UsableCpus().size());
   node.shards = settings.shards > 0 ? settings.shards : node.cores;
   if (const double quota = GroupCores(); quota > 0) node.cores = std::min(node.cores, quota);
   node.in_flight = static_cast<double>(settings.max_in_flight);

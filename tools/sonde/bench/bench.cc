@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "engine/contract/duration_text.h"
+#include "engine/loop/thread_setup.h"
 #include "store/module_text.h"
 #include "tools/sonde/bench/bench_report.h"
 #include "tools/sonde/bench/capacity_bench.h"

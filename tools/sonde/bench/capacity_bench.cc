@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "engine/contract/duration_text.h"
+#include "engine/loop/thread_setup.h"
 #include "tools/sonde/bench/capacity_report.h"
 #include "tools/sonde/bench/process_watch.h"
 #include "tools/sonde/bench/rehearsal.h"

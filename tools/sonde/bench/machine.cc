@@ -6,6 +6,7 @@
 #include <ctime>
 #include <fstream>
 
+#include "engine/loop/thread_setup.h"
 #include "tools/sonde/bench/process_watch.h"
 
 namespace sonde {

@@ -86,18 +86,6 @@ uint64_t LoopbackBytes() {
   return bytes;
 }
 
-std::vector<int> UsableCpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> cpus;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
-    }
-  }
-  return cpus;
-}
-
 void StayOn(pid_t thread, const std::vector<int>& cpus) {
   if (cpus.empty()) return;
   cpu_set_t set;

@@ -32,7 +32,6 @@ uint64_t HeapBytes();
 // Bytes that passed the loopback device, of everybody, both ways (each packet once).
 uint64_t LoopbackBytes();
 
-std::vector<int> UsableCpus();                            // this thread may use
 void StayOn(pid_t thread, const std::vector<int>& cpus);  // 0: the calling one; none: nothing
 
 }  // namespace sonde

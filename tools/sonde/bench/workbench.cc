@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/loop/thread_setup.h"
 #include "tools/sonde/bench/process_watch.h"
 
 namespace sonde {
