@@ -65,6 +65,10 @@ class EpollNetwork final : public Network, private Poller::Handler {
   // the events owed. True: there may be more at once, call again before sleeping.
   bool DispatchEvents(NetworkEvents& events);
 
+  // Whether the caller comes back so soon that answers over shared sockets need not wake it: they
+  // carry the kernel's stamps.
+  void ComesBackSoon(bool soon) { poller_.Hold(soon && datagrams_.may_wait()); }
+
   // Something is to be told without waiting for the kernel.
   bool pending() const { return !owed_.empty() || resolver_.pending() || datagrams_.pending(); }
   size_t open() const { return open_; }  // streams
