@@ -101,7 +101,10 @@ absl::StatusOr<BenchPoint> Workbench::Watch(Duration time, Duration longest) {
   const double passed = (BenchNow() - began).seconds();
   const Moment after = Now();
   BenchPoint point;
-  if (farm_ != nullptr) point.farm_busy = farm_->Busy();
+  if (farm_ != nullptr) {
+    if (farm_->process().Ended()) return absl::UnavailableError("the farm ended meanwhile");
+    point.farm_busy = farm_->Busy();
+  }
 
   const uint64_t due = point.due = DueBetween(from, until);
   point.seconds = time.seconds();
