@@ -1,4 +1,4 @@
-"""What bench/peers and bench/probe_endpoint share: programs side by side on one machine.
+"""What bench/peers, bench/probe_endpoint and bench/overload share: programs side by side.
 
 The prober under measurement, ours or another's, has core 1; its targets, its client and this script
 have core 0. Processor time is that of all threads, in nanoseconds, as the scheduler counts it
@@ -113,6 +113,14 @@ def run(*command, core=PROBER_CORE, may_fail=False):
     if child.returncode and not may_fail:
         raise AssertionError(f"{command[0]} ended with {child.returncode}:\n{text[-2000:]}")
     return text, usage.ru_utime + usage.ru_stime
+
+
+def own_page(sonde):
+    """Its own series, which are few however many tasks there are; and the moment they are of."""
+    began = time.monotonic()
+    status, text = sonde.get("/federate?match[]=%7B__name__%3D~%22sonde_.*%22%7D")
+    assert status == 200, text
+    return (began + time.monotonic()) / 2, harness.Metrics(text.splitlines(), ["sonde_"])
 
 
 def limits(what, *flags, core=PROBER_CORE):

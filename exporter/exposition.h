@@ -78,10 +78,19 @@ class Exposition {
                     double value);
   template <typename Number>
   void AppendLine(std::string_view head, std::string_view labels, Number value) {
-    char tail[kNumberBytes + 4] = {'}', ' '};
-    char* end = WriteNumber(tail + 2, value);
-    *end++ = '\n';
-    out_->append(head).append(labels).append(tail, static_cast<size_t>(end - tail));
+    // Written in place: room for the longest number first, then what it took.
+    const size_t was = out_->size();
+    out_->resize(was + head.size() + labels.size() + kNumberBytes + 3);
+    char* at = out_->data() + was;
+    std::memcpy(at, head.data(), head.size());
+    at += head.size();
+    std::memcpy(at, labels.data(), labels.size());
+    at += labels.size();
+    *at++ = '}';
+    *at++ = ' ';
+    at = WriteNumber(at, value);
+    *at++ = '\n';
+    out_->resize(static_cast<size_t>(at - out_->data()));
   }
   template <typename Number>
   void AppendSample(std::string_view name, std::string_view labels, Number value);

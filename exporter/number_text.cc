@@ -1,5 +1,6 @@
 #include "exporter/number_text.h"
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -13,13 +14,29 @@ char* Write(char* at, std::string_view text) {
   return at + text.size();
 }
 
-// Up to nine digits after the point, trailing zeros left out. `nanos` < 10^9, not 0.
+// "000102...99"
+constexpr std::array<char, 200> kPairs = [] {
+  std::array<char, 200> pairs{};
+  for (size_t i = 0; i < 100; ++i) {
+    pairs[2 * i] = static_cast<char>('0' + i / 10);
+    pairs[2 * i + 1] = static_cast<char>('0' + i % 10);
+  }
+  return pairs;
+}();
+
+void WritePair(char* at, uint32_t number) { std::memcpy(at, &kPairs[2 * size_t{number}], 2); }
+
+// Up to nine digits after the point, trailing zeros left out. `nanos` < 10^9, not 0. In pairs, so
+// that no division waits for more than two others.
 char* WriteFraction(char* at, uint32_t nanos) {
   *at++ = '.';
-  for (char* digit = at + 8; digit >= at; --digit) {
-    *digit = static_cast<char>('0' + nanos % 10);
-    nanos /= 10;
-  }
+  const uint32_t high = nanos / 10'000, low = nanos % 10'000;  // five digits and four
+  const uint32_t middle = high % 10'000;
+  *at = static_cast<char>('0' + high / 10'000);
+  WritePair(at + 1, middle / 100);
+  WritePair(at + 3, middle % 100);
+  WritePair(at + 5, low / 100);
+  WritePair(at + 7, low % 100);
   char* end = at + 9;
   while (end[-1] == '0') --end;
   return end;

@@ -1,8 +1,8 @@
 // The timers of one shard: hierarchical, intrusive, O(1) to arm and to cancel. It allocates nothing
 // and knows no clock: it is told the time. Used on the shard's thread only.
 //
-// A tick is 2^16 ns (65.536 us). Eight levels of 64 buckets reach past the last Instant, so no
-// timer is ever out of range. A timer stands on the level of the highest group of six bits in
+// A tick is 2^16 ns (65.536 us). Six levels of 256 buckets reach past the last Instant, so no
+// timer is ever out of range. A timer stands on the level of the highest group of eight bits in
 // which its tick differs from the wheel's; when the wheel enters a bucket of an upper level, the
 // bucket's timers move down. Two things follow: all timers of one tick stand in one bucket, in the
 // order they were armed; and every timer of a level is due before any of the level above.
@@ -70,7 +70,7 @@ class TimerWheel {
   TimerNode* PopExpired();
 
   // When to call AdvanceTo next; nullopt without timers. Never later than the earliest timer. Exact
-  // if that is within about 4 ms (the finest level), otherwise the start of its bucket: waking
+  // if that is within about 17 ms (the finest level), otherwise the start of its bucket: waking
   // then moves it closer. A gathered timer that waits to be popped means now().
   std::optional<Instant> NextWake() const;
 
@@ -79,9 +79,11 @@ class TimerWheel {
 
  private:
   static constexpr unsigned kTickBits = 16;
-  static constexpr unsigned kSlotBits = 6;
+  // Of 256 buckets each, so that a timer of seconds moves down twice in its life: in a large fleet
+  // each move is a cache miss.
+  static constexpr unsigned kSlotBits = 8;
   static constexpr unsigned kSlots = 1u << kSlotBits;
-  static constexpr unsigned kLevels = 8;
+  static constexpr unsigned kLevels = 6;
   static_assert(kTickBits + kLevels * kSlotBits >= 63, "the top level reaches the last Instant");
   static constexpr uint8_t kExpired = kLevels;  // level_ of a gathered node
   static constexpr int64_t kUnknown = -1;
@@ -96,11 +98,15 @@ class TimerWheel {
   void MoveDown(unsigned level, unsigned slot);
   uint64_t StartTick(unsigned level, unsigned slot) const;
   std::optional<unsigned> LowestLevel() const;
+  unsigned FirstSlot(unsigned level) const;  // of a level with timers
+
+  uint64_t& Occupied(unsigned level, unsigned slot) { return occupied_[level][slot / 64]; }
+  static uint64_t Bit(unsigned slot) { return uint64_t{1} << (slot % 64); }
 
   Instant now_;
   uint64_t tick_;  // of now_
   size_t armed_count_ = 0;
-  std::array<uint64_t, kLevels> occupied_{};  // bit per bucket
+  std::array<std::array<uint64_t, kSlots / 64>, kLevels> occupied_{};  // bit per bucket
   TimerLink expired_;
   // Smallest `when` per bucket of the finest level; kUnknown after the timer it came from was
   // cancelled, until somebody asks.
