@@ -206,6 +206,9 @@ class Sonde(Program):
 
     def __init__(self, folder, config, *flags, env=None, name="sonde", under=()):
         """`under`: words of a program that runs it, such as env or prlimit."""
+        if io := os.environ.get("SONDE_E2E_IO"):  # what carries connections in this run
+            config = (config.replace("engine: {", f"engine: {{io: {io}, ", 1)
+                      if "engine: {" in config else f"engine: {{io: {io}}}\n{config}")
         self.config = pathlib.Path(folder) / "sonde.yml"
         self.config.write_text(config)
         super().__init__(name, [*under, binaries() / "sonde", "serve",

@@ -77,7 +77,7 @@ class SyscallsTest(harness.TestCase):
         counts = trace.counts()
         return (counts, after - before) if self.at_rest(sonde) == after else None
 
-    def count(self, line):
+    def count(self, line, engine):
         """System calls per probe: {name: calls}."""
         with harness.Sandbox() as box:
             ports = [harness.free_port(), harness.free_port(), harness.free_port()]
@@ -85,7 +85,7 @@ class SyscallsTest(harness.TestCase):
                      f"--listen=dns:{ports[2]}")
             line = (line.replace("HTTP", str(ports[0])).replace("TCP", str(ports[1]))
                     .replace("DNS", str(ports[2])))
-            sonde = box.sonde("tasks:\n" + "".join(
+            sonde = box.sonde(f"{engine}tasks:\n" + "".join(
                 f"  - {{name: t{i}, cron: \"* * * * * *\", spread: 0s, {line}}}\n"
                 for i in range(self.TASKS)), "--shards=1")
             sonde.until_runs(3)
@@ -94,8 +94,8 @@ class SyscallsTest(harness.TestCase):
             self.assertEqual(failed, 0)
         return {name: count / runs for name, count in counts.items()}
 
-    def check(self, line, own_bound):
-        per_probe = self.count(line)
+    def check(self, line, own_bound, engine=""):
+        per_probe = self.count(line, engine)
         own = sum(per_probe.get(name, 0) for name in OWN)
         shared = sum(per_probe.values()) - own
         print(f"\n{line}: {own:.2f} own, {shared:.2f} shared: " +
@@ -118,6 +118,12 @@ class SyscallsTest(harness.TestCase):
     def test_http_kept(self):
         """Send and recvmsg; connections of the first runs were opened before we look."""
         self.check("type: http, target: 'http://127.0.0.1:HTTP/', http: {keep_alive: true}", 2)
+
+    def test_io_uring(self):
+        """One io_uring_enter opens and connects; what follows shares others."""
+        engine = "engine: {io: io_uring}\n"
+        self.check("type: tcp, target: '127.0.0.1:TCP'", 0, engine)
+        self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 0, engine)
 
     def test_dns(self):
         self.check("type: dns, target: www.farm.test, dns: {server: '127.0.0.1:DNS'}", 0)
