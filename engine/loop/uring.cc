@@ -175,7 +175,8 @@ void Uring::Enable() {
 }
 
 // What happens in a call of ours is seen after it: no need to be woken for it.
-// Ordered before whoever asks for work next: what came earlier is seen then, what comes later wakes.
+// Ordered before whoever asks for work next: what came earlier is seen then, what comes later
+// wakes.
 void Uring::Wakes(bool on) {
   unsigned* const flags = ring_->cq.kflags;
   if (on) {

@@ -22,8 +22,8 @@ constexpr linger kResetNow{1, 0};
 constexpr int kOn = 1;
 constexpr int kStampArrivals = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
 
-// Direct descriptors are had as they are; whatever else the options ask for takes descriptors of the
-// process.
+// Direct descriptors are had as they are; whatever else the options ask for takes descriptors of
+// the process.
 bool Plain(const NetworkOptions& options) {
   return options.dscp < 0 && options.source.family == IpFamily::kNone &&
          options.interface.empty() && !options.half_open;
