@@ -188,7 +188,15 @@ void Uring::Wakes(bool on) {
 
 bool Uring::HasWork() const {
   constexpr unsigned kWork = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
-  return (__atomic_load_n(ring_->sq.kflags, __ATOMIC_ACQUIRE) & kWork) != 0;
+  return !flag_is_old_ && (__atomic_load_n(ring_->sq.kflags, __ATOMIC_ACQUIRE) & kWork) != 0;
+}
+
+// The kernel queues work and then raises the flag (io_req_local_work_add): when we did the work in
+// between, the flag stays up over nothing until more comes. False: so it was; what comes wakes us.
+bool Uring::FlagIsTrue() {
+  io_uring_get_events(ring_.get());
+  flag_is_old_ = io_uring_cq_ready(ring_.get()) == 0;
+  return !flag_is_old_;
 }
 
 bool Uring::queued() const { return io_uring_sq_ready(ring_.get()) != 0; }
@@ -200,6 +208,7 @@ bool Uring::pending() const {
 void Uring::Submit() {
   if (!queued()) return;
   Enable();
+  flag_is_old_ = false;
   Wakes(false);
   io_uring_submit(ring_.get());
   Wakes(true);
@@ -208,11 +217,12 @@ void Uring::Submit() {
 std::span<const Uring::Completion> Uring::Collect() {
   if (queued() || HasWork()) {
     Enable();
+    flag_is_old_ = false;
     Wakes(false);
     io_uring_submit_and_get_events(ring_.get());
     Wakes(true);
   }
-  const bool work_left = HasWork();
+  const bool work_left = HasWork() && (io_uring_cq_ready(ring_.get()) != 0 || FlagIsTrue());
   done_.clear();
   done_.swap(refused_);
   unsigned head, count = 0;

@@ -70,6 +70,8 @@ class Uring {
   // The same, and lets operations go on that waited. At most kBatch completions; valid until the
   // next call. None: nothing was there.
   std::span<const Completion> Collect();
+  // The eventfd was written.
+  void Woken() { flag_is_old_ = false; }
   // Collect left something behind that was there.
   bool more() const { return more_; }
   // Something is queued or to be collected.
@@ -85,12 +87,14 @@ class Uring {
   void Enable();
   io_uring_sqe* Take(uint64_t tag);
   bool HasWork() const;
+  bool FlagIsTrue();
   void Wakes(bool on);
 
   std::unique_ptr<io_uring> ring_;
   bool open_ = false;
   bool enabled_ = false;
   bool more_ = false;
+  bool flag_is_old_ = false;
   int wake_ = -1;
   io_uring_buf_ring* buffer_ring_ = nullptr;
   uint8_t* buffers_ = nullptr;

@@ -280,6 +280,13 @@ bool UringNetwork::Dispatch(uint32_t number) {
   return ring.pending();
 }
 
+// DispatchEvents looks at every ring anyway.
+void UringNetwork::OnReady(int fd, uint32_t, Instant) {
+  for (auto& ring : rings_) {
+    if (ring->wake_fd() == fd) ring->Woken();
+  }
+}
+
 void UringNetwork::Submit() {
   for (auto& ring : rings_) ring->Submit();
 }

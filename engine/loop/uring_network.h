@@ -115,7 +115,7 @@ class UringNetwork final : public LoopNetwork, private Poller::Handler {
                size_t table)
       : poller_(poller), epoll_(std::move(epoll)), max_streams_(max_streams), table_(table) {}
 
-  void OnReady(int, uint32_t, Instant) override {}  // a ring's eventfd: DispatchEvents looks anyway
+  void OnReady(int fd, uint32_t, Instant) override;  // a ring's eventfd
   absl::Status AddRing();
   int TakeIndex(uint32_t* index);  // 0 or an errno
   bool Dispatch(uint32_t number);
