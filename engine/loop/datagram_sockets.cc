@@ -61,6 +61,12 @@ SharedSocket DatagramSockets::Join(Transport transport, IpFamily family,
            key.interface == options.interface;
   };
   const size_t pool = transport == Transport::kUdp ? kUdpPool : 1;
+  // What was chosen last will do for the whole turn, mostly.
+  Joined& last = joined_[static_cast<size_t>(transport)];
+  if (last.socket != kNoSocket && (pool == 1 || last.turn == turn_in_pool_) &&
+      matches(*sockets_[static_cast<size_t>(last.socket)])) {
+    return Use(last.socket);
+  }
   size_t found = 0;
   SocketId first = kNoSocket, chosen = kNoSocket;
   const size_t wanted = turn_in_pool_ % pool;
@@ -76,12 +82,21 @@ SharedSocket DatagramSockets::Join(Transport transport, IpFamily family,
   }
   if (chosen == kNoSocket) chosen = first;  // a smaller pool will do
   if (chosen == kNoSocket) return result;
-  Socket& socket = *sockets_[static_cast<size_t>(chosen)];
-  ++socket.users;
-  return {.socket = chosen, .echo_id = socket.echo_id};
+  last = {chosen, turn_in_pool_};
+  return Use(chosen);
 }
 
-void DatagramSockets::Leave(SocketId socket) { --sockets_[static_cast<size_t>(socket)]->users; }
+SharedSocket DatagramSockets::Use(SocketId id) {
+  Socket& socket = *sockets_[static_cast<size_t>(id)];
+  ++socket.users;
+  ++users_;
+  return {.socket = id, .echo_id = socket.echo_id};
+}
+
+void DatagramSockets::Leave(SocketId socket) {
+  --sockets_[static_cast<size_t>(socket)]->users;
+  --users_;
+}
 
 SocketId DatagramSockets::Open(const Key& key, SharedSocket* result) {
   if (open_ >= kMostSockets) Evict();
@@ -112,7 +127,9 @@ SocketId DatagramSockets::Open(const Key& key, SharedSocket* result) {
     socket.echo_id = static_cast<uint16_t>(random_ >> 48);
     result->error = AttachIcmpFilter(socket.fd, key.family, socket.echo_id);
   }
-  if (result->error == 0) result->error = poller_.Add(socket.fd, kInterest, this);
+  if (result->error == 0) {
+    result->error = poller_.Add(socket.fd, kInterest, this, Poller::Urgency::kCanWait);
+  }
   if (result->error != 0) {
     close(socket.fd);
     return kNoSocket;
@@ -273,7 +290,8 @@ void DatagramSockets::Tell(SocketId id, const ArrivedMessage& arrived, Instant n
                            .from = arrived.name,
                            .ttl = arrived.ttl,
                            .at = now};
-  if (arrived.stamp.stamped()) {
+  stamped_ = arrived.stamp.stamped();
+  if (stamped_) {
     message.at = arrived.stamp;
     message.clock = StampClock::kKernel;
   }

@@ -9,6 +9,7 @@
 // raw ones are not allowed. One thread only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -61,6 +62,9 @@ class DatagramSockets final : private Poller::Handler {
   // A socket may hold more than was read.
   bool pending() const { return !hungry_.empty(); }
 
+  // Legs wait for answers, and the kernel says when each came: they may be read later.
+  bool may_wait() const { return users_ > 0 && stamped_; }
+
   size_t open() const { return open_; }
   uint64_t dropped() const { return dropped_; }  // by the kernel, of all sockets so far
 
@@ -105,6 +109,12 @@ class DatagramSockets final : private Poller::Handler {
     std::vector<Stamped> stamped;   // by stamp_id modulo kStamped
   };
 
+  struct Joined {
+    SocketId socket = kNoSocket;
+    size_t turn = 0;
+  };
+
+  SharedSocket Use(SocketId id);
   SocketId Open(const Key& key, SharedSocket* result);
   void Evict();
   void Close(Socket& socket);
@@ -123,8 +133,11 @@ class DatagramSockets final : private Poller::Handler {
   std::unique_ptr<MessageArena> arena_;
   std::vector<std::unique_ptr<Socket>> sockets_;  // by SocketId
   std::vector<SocketId> by_fd_;
-  size_t turn_in_pool_ = 0;  // what is queued together leaves through one socket
+  std::array<Joined, 3> joined_;  // by transport
+  size_t turn_in_pool_ = 0;       // what is queued together leaves through one socket
   size_t open_ = 0;
+  size_t users_ = 0;     // of all sockets
+  bool stamped_ = true;  // the last message that came carried the kernel's stamp
   size_t queued_ = 0;
   uint64_t dropped_ = 0;
   uint64_t dispatch_ = 0;

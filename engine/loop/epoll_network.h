@@ -66,6 +66,7 @@ class EpollNetwork final : public LoopNetwork, private Poller::Handler {
   // the events owed. True: there may be more at once, call again before sleeping.
   bool DispatchEvents(NetworkEvents& events) override;
   void Submit() override {}
+  void ComesBackSoon(bool soon) override { poller_.Hold(soon && datagrams_.may_wait()); }
   bool pending() const override {
     return !owed_.empty() || resolver_.pending() || datagrams_.pending();
   }

@@ -18,6 +18,10 @@ class LoopNetwork : public Network {
   // The last thing of a turn: what waits for company leaves now.
   virtual void Submit() = 0;
 
+  // Whether the caller comes back so soon that answers over shared sockets need not wake it: they
+  // carry the kernel's stamps.
+  virtual void ComesBackSoon(bool soon) = 0;
+
   // Something is to be told without waiting for the kernel.
   virtual bool pending() const = 0;
 

@@ -11,14 +11,6 @@
 #include "engine/loop/uring_network.h"
 
 namespace sonde {
-namespace {
-
-absl::Status UvStatus(int error, const char* what) {
-  if (error == 0) return absl::OkStatus();
-  return absl::InternalError(std::string(what) + ": " + uv_strerror(error));
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<ShardThread>> ShardThread::Start(const Options& options,
                                                                 Files* files, ResultSink* sink) {
@@ -35,9 +27,9 @@ absl::Status ShardThread::Open(Files* files, ResultSink* sink) {
   resolver_ = std::make_unique<Resolver>(*poller_, options_.resolver);
   if (options_.hosts) resolver_->SetHosts(options_.hosts);
   if (const absl::Status status = OpenNetwork(); !status.ok()) return status;
-  auto timer = WakeTimer::Make(*poller_);
-  if (!timer.ok()) return timer.status();
-  timer_ = *std::move(timer);
+  auto loop = UvLoop::Make(*poller_);
+  if (!loop.ok()) return loop.status();
+  loop_ = *std::move(loop);
   auto clock = ClockWatch::Make(
       *poller_, [this](Duration wall_minus_mono) { shard_->ClockStepped(wall_minus_mono); });
   if (!clock.ok()) return clock.status();
@@ -54,8 +46,7 @@ absl::Status ShardThread::Open(Files* files, ResultSink* sink) {
   if (options_.policy) shard_->SetPolicy(options_.policy);
   window_began_ = poll_began_ = shard.start;
   wall_at_poll_ = {shard.start.ns + shard.wall_minus_mono.ns};
-  timer_->WakeBy(shard.start);
-  return OpenLoop();
+  return absl::OkStatus();
 }
 
 absl::Status ShardThread::OpenNetwork() {
@@ -75,41 +66,7 @@ absl::Status ShardThread::OpenNetwork() {
   return absl::OkStatus();
 }
 
-absl::Status ShardThread::OpenLoop() {
-  if (const int error = uv_loop_init(&loop_)) return UvStatus(error, "uv_loop_init");
-  loop_open_ = true;
-  if (const int error = uv_poll_init(&loop_, &poll_handle_, poller_->fd())) {
-    return UvStatus(error, "uv_poll_init");
-  }
-  poll_open_ = true;
-  poll_handle_.data = this;
-  const int error = uv_async_init(&loop_, &wake_handle_, [](uv_async_t* handle) {
-    static_cast<ShardThread*>(handle->data)->Turn();
-  });
-  if (error != 0) return UvStatus(error, "uv_async_init");
-  wake_open_ = true;
-  wake_handle_.data = this;
-  const auto ready = [](uv_poll_t* handle, int, int) {
-    static_cast<ShardThread*>(handle->data)->Turn();
-  };
-  return UvStatus(uv_poll_start(&poll_handle_, UV_READABLE, ready), "uv_poll_start");
-}
-
-ShardThread::~ShardThread() {
-  Stop();
-  if (!loop_open_) return;
-  CloseHandles();  // when the thread never ran
-  uv_run(&loop_, UV_RUN_DEFAULT);
-  uv_loop_close(&loop_);
-}
-
-void ShardThread::CloseHandles() {
-  const auto close_once = [](auto* handle, bool* open) {
-    if (std::exchange(*open, false)) uv_close(reinterpret_cast<uv_handle_t*>(handle), nullptr);
-  };
-  close_once(&poll_handle_, &poll_open_);
-  close_once(&wake_handle_, &wake_open_);
-}
+ShardThread::~ShardThread() { Stop(); }
 
 // ---- messages -----------------------------------------------------------------------------------
 
@@ -129,8 +86,7 @@ ShardThread::Posted ShardThread::Enqueue(Message message, size_t most_waiting) {
     return Posted::kFull;
   }
   inbox_.push_back(std::move(message));
-  // Under the lock: once Stop has taken it, the handle may be gone.
-  if (!std::exchange(woken_, true)) uv_async_send(&wake_handle_);
+  if (!told_.exchange(true)) loop_->Wake();
   return Posted::kTaken;
 }
 
@@ -141,7 +97,7 @@ bool ShardThread::RunMessages(Duration budget) {
   for (;;) {
     if (batch_.empty()) {
       const std::lock_guard lock(mutex_);
-      woken_ = false;
+      told_ = false;
       batch_.swap(inbox_);
     }
     if (batch_.empty()) return true;
@@ -152,12 +108,18 @@ bool ShardThread::RunMessages(Duration budget) {
   }
 }
 
+bool ShardThread::Stopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
 void ShardThread::Stop() {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    uv_async_send(&wake_handle_);
+    told_ = true;
+    loop_->Wake();
   }
   thread_.join();
 }
@@ -171,7 +133,10 @@ void ShardThread::Run() {
   clockid_t clock = kNoClock;
   pthread_getcpuclockid(pthread_self(), &clock);
   published_.clock.store(clock, std::memory_order_release);
-  uv_run(&loop_, UV_RUN_DEFAULT);
+  while (!stopped_) {
+    poller_->Await(sleep_);
+    Turn();
+  }
   published_.cpu_seconds.store(CpuSeconds(), std::memory_order_relaxed);
   published_.clock.store(kNoClock, std::memory_order_release);
 }
@@ -187,24 +152,14 @@ double ShardThread::CpuSeconds() const {
 }
 
 void ShardThread::Turn() {
-  if (closing_) return;
   const Instant woke = MonotonicNow();
   shard_->BeginTurn(woke);
-  Poll();
+  Poll(woke);
   resolver_->Tick(poll_began_);  // after the poll: an answer that is there is not late
-  const bool all_heard = RunMessages(kMessageBudget);
-  bool stopping;
-  {
-    const std::lock_guard lock(mutex_);
-    stopping = stopping_;
-  }
-  if (stopping) {
-    RunMessages(Hours(1));  // what was taken is carried out; then everything ends
-    shard_->Clear();
-    CloseHandles();
-    closing_ = true;
-    Publish(woke, MonotonicNow());
-    return;
+  bool all_heard = true;
+  if (told_ || !batch_.empty()) {
+    all_heard = RunMessages(kMessageBudget);
+    if (Stopping()) return StopTurning(woke);
   }
   shard_->EndTurn(poll_began_, wall_at_poll_);
   network_->Submit();
@@ -213,19 +168,34 @@ void ShardThread::Turn() {
   Instant wake = shard_->NextWake();
   if (const Instant next = resolver_->NextTimeout(); next.stamped()) wake = std::min(wake, next);
   if (!all_heard || network_->pending()) wake = end;
-  timer_->WakeBy(wake);
+  sleep_ = wake - end;
+  network_->ComesBackSoon(sleep_ < kAnswersWait);
+}
+
+// What was taken is carried out; then everything ends.
+void ShardThread::StopTurning(Instant woke) {
+  RunMessages(Hours(1));
+  shard_->Clear();
+  stopped_ = true;
+  Publish(woke, MonotonicNow());
 }
 
 // Polls until a poll finds less than it could carry: what is not told by then was not there when it
-// began. When that never comes, the stamp of an earlier turn stands and no deadline expires.
-void ShardThread::Poll() {
+// began. When that never comes, the stamp of an earlier turn stands and no deadline expires. What
+// ended the sleep was looked for before `woke`: it will do where nothing is about to expire.
+void ShardThread::Poll(Instant woke) {
+  const Instant next = resolver_->NextTimeout();
+  bool once_more = shard_->ExpiresBy(woke) || (next.stamped() && next <= woke);
+  Instant began = woke;
   for (int i = 0; i < kMostPolls; ++i) {
-    const Instant began = MonotonicNow();
     const WallTime wall = WallNow();
-    if (network_->DispatchEvents(shard_->events())) continue;
-    poll_began_ = began;
-    wall_at_poll_ = wall;
-    return;
+    const bool full = network_->DispatchEvents(shard_->events());
+    if (!full && !std::exchange(once_more, false)) {
+      poll_began_ = began;
+      wall_at_poll_ = wall;
+      return;
+    }
+    began = MonotonicNow();
   }
 }
 

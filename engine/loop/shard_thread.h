@@ -1,15 +1,15 @@
-// A thread that turns one shard: its libuv loop, its sockets, timers and resolver.
+// A thread that turns one shard: its poller, sockets, resolver and libuv loop.
 //
 // One turn of the loop:
+//   sleep until something is ready
 //   stamp, BeginTurn                 a late wake-up is noticed before anything else
-//   poll until a batch is not full   every event handled; the stamp before the last poll is kept
+//   handle what was ready            polling on while batches are full, or a deadline is due
 //   messages                         within a budget: the rest waits for the next turn
-//   EndTurn(that stamp)              only what a later poll could not save expires
-//   arm the timer
+//   EndTurn(stamp)                   of the last poll: only what a later one could not save expires
+//   hold answers back                that may wait until the next turn
 #pragma once
 
 #include <time.h>
-#include <uv.h>
 
 #include <atomic>
 #include <cstddef>
@@ -28,7 +28,7 @@
 #include "engine/loop/loop_network.h"
 #include "engine/loop/poller.h"
 #include "engine/loop/resolver.h"
-#include "engine/loop/wake_timer.h"
+#include "engine/loop/uv_loop.h"
 #include "engine/shard/shard.h"
 
 namespace sonde {
@@ -89,6 +89,8 @@ class ShardThread {
   static constexpr clockid_t kNoClock = -1;
   // Lateness of starts under load, and the most wake-ups by timer: 5,000 a second.
   static constexpr Duration kTimerSpacing = Microseconds(200);
+  // A turn that begins so soon will do for the answers over shared sockets: they are stamped.
+  static constexpr Duration kAnswersWait = Microseconds(500);
   static constexpr int kMostPolls = 64;  // per turn: full batches in a row
   static constexpr Duration kMessageBudget = Milliseconds(2);
   static constexpr Duration kUtilizationWindow = Seconds(1);
@@ -96,30 +98,27 @@ class ShardThread {
   explicit ShardThread(const Options& options) : options_(options) {}
   absl::Status Open(Files* files, ResultSink* sink);
   absl::Status OpenNetwork();
-  absl::Status OpenLoop();
   Posted Enqueue(Message message, size_t most_waiting);
   void Run();
   void Turn();
-  void Poll();
+  void Poll(Instant woke);
   bool RunMessages(Duration budget);
+  bool Stopping();
+  void StopTurning(Instant woke);
   void Publish(Instant woke, Instant end);
   double CpuSeconds() const;  // any thread
-  void CloseHandles();
 
   const Options options_;
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<LoopNetwork> network_;
-  std::unique_ptr<WakeTimer> timer_;
+  std::unique_ptr<UvLoop> loop_;
   std::unique_ptr<ClockWatch> clock_watch_;
   std::unique_ptr<Shard> shard_;
 
-  uv_loop_t loop_{};
-  uv_poll_t poll_handle_{};
-  uv_async_t wake_handle_{};
-  bool loop_open_ = false, poll_open_ = false, wake_open_ = false;
-  bool closing_ = false;  // the loop's thread
-
+  // The shard's thread.
+  bool stopped_ = false;
+  Duration sleep_{};  // until the next turn, unless something is ready
   // The last poll of a turn that left nothing behind.
   Instant poll_began_;
   WallTime wall_at_poll_;
@@ -128,10 +127,10 @@ class ShardThread {
   std::deque<Message> batch_;  // taken from inbox_, not yet run
   Published published_;
 
-  std::mutex mutex_;  // guards the three below
+  std::mutex mutex_;  // guards the two below
   std::deque<Message> inbox_;
   bool stopping_ = false;
-  bool woken_ = false;  // the loop was told and has not looked yet
+  std::atomic<bool> told_{false};  // the loop was woken for them and has not looked yet
   std::atomic<uint64_t> refused_posts_{0};
   std::thread thread_;
 };

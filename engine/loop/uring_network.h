@@ -70,6 +70,7 @@ class UringNetwork final : public LoopNetwork, private Poller::Handler {
 
   bool DispatchEvents(NetworkEvents& events) override;
   void Submit() override;
+  void ComesBackSoon(bool soon) override { epoll_->ComesBackSoon(soon); }
   bool pending() const override;
   size_t open() const override { return open_ + epoll_->open(); }
   DatagramSockets& datagrams() override { return epoll_->datagrams(); }

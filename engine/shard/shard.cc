@@ -78,6 +78,11 @@ void Shard::EndTurn(Instant poll_began, WallTime wall) {
 
 Instant Shard::NextWake() const { return promised_wake_; }
 
+bool Shard::ExpiresBy(Instant now) const {
+  const std::optional<Instant> next = probes_.NextWake();
+  return next && *next <= now;
+}
+
 void Shard::Publish() {
   const ProbeTable::Counters& probes = probes_.counters();
   counters_.tasks.Set(tasks_.size());

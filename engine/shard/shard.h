@@ -53,6 +53,8 @@ class Shard final : private ProbeTable::Owner {
   // nothing more was waiting. `wall`: the wall clock at that moment.
   void EndTurn(Instant poll_began, WallTime wall);
   Instant NextWake() const;
+  // A probe's time-out or wake-up is due by `now`: let EndTurn's poll have begun later.
+  bool ExpiresBy(Instant now) const;
 
   // The wall clock was set. Schedules go on from the next slot; no slot runs twice.
   void ClockStepped(Duration wall_minus_mono);
