@@ -1,7 +1,9 @@
 #include "engine/loop/epoll_network.h"
 
+#include <atomic>
 #include <cerrno>
 #include <string>
+#include <thread>
 
 #include "tests/engine/loop/loop_harness.h"
 
@@ -71,9 +73,8 @@ class StreamsTest : public LoopTest, public testing::WithParamInterface<bool> {
 
   Descriptor listener_ = Listen();
 };
-INSTANTIATE_TEST_SUITE_P(Io, StreamsTest, testing::Bool(), [](const auto& io) {
-  return std::string(io.param ? "Uring" : "Epoll");
-});
+INSTANTIATE_TEST_SUITE_P(Io, StreamsTest, testing::Bool(),
+                         [](const auto& io) { return std::string(io.param ? "Uring" : "Epoll"); });
 
 // What is told of descriptors of the process.
 class EpollNetworkTest : public StreamsTest {};
@@ -506,6 +507,29 @@ TEST_P(UringNetworkTest, WhoFindsNoBufferWaitsForOne) {
   std::string text;
   for (const Pair& pair : pairs) Receive(pair.stream, &text);
   ASSERT_TRUE(RunUntil([&] { return readable() == kStreams; }));
+}
+
+// Work of the kernel's comes and goes while we look: what is over must not keep the loop awake.
+TEST_P(UringNetworkTest, SleepsWhenNothingIsLeft) {
+  Pair pair = Connected();
+  std::atomic<bool> over{false};
+  std::thread echo([&, fd = pair.peer.get()] {
+    char byte;
+    while (!over && recv(fd, &byte, 1, 0) == 1) send(fd, &byte, 1, 0);
+  });
+  std::string text;
+  for (size_t i = 1; i <= 5000; ++i) {
+    ASSERT_EQ(Send(pair.stream, AsBytes("x")).error, 0);
+    ASSERT_TRUE(RunUntilReadable(i));
+    ASSERT_EQ(Receive(pair.stream, &text).count, 1u);
+    ASSERT_EQ(Receive(pair.stream, &text).error, EAGAIN);
+    int turns = 0;
+    for (; network_->pending() && turns < 100; ++turns) network_->DispatchEvents(events_);
+    ASSERT_LT(turns, 100) << i;
+  }
+  over = true;
+  shutdown(pair.peer.get(), SHUT_RDWR);
+  echo.join();
 }
 
 TEST_P(UringNetworkTest, AStreamsLateEventsNeverMeetTheNextInItsPlace) {
