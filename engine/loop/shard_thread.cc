@@ -61,7 +61,10 @@ absl::Status ShardThread::OpenNetwork() {
   }
   auto uring =
       UringNetwork::Make(*poller_, std::move(epoll), options_.uring_streams, options_.uring_table);
-  if (!uring.ok()) return uring.status();
+  if (!uring.ok()) {
+    return absl::Status(uring.status().code(),
+                        "engine.io: io_uring: " + std::string(uring.status().message()));
+  }
   network_ = *std::move(uring);
   return absl::OkStatus();
 }
