@@ -50,6 +50,11 @@ EngineSettings ReadEngine(const ConfigNode* node, Diagnostics& diagnostics) {
   ReadCount(in, "max_handshakes", &settings.max_handshakes, 0, kMostInFlight);
   ReadCount(in, "max_descriptors", &settings.max_descriptors, 0, kMostInFlight);
   in.Bool("transmit_stamps", &settings.transmit_stamps);
+  std::string io = "epoll";
+  if (in.String("io", &io) && io != "epoll" && io != "io_uring") {
+    in.Error("io", "must be epoll or io_uring");
+  }
+  if (io == "io_uring") settings.io = EngineSettings::Io::kUring;
   ReadMemory(in, "body_memory", &settings.body_memory);
   ReadMemory(in, "body_memory_per_probe", &settings.body_memory_per_probe);
   ConfigReader destination(in.Node("per_destination"), in.PathOf("per_destination"), diagnostics);

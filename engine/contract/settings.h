@@ -15,7 +15,10 @@ struct EngineSettings {
     bool operator==(const PerDestination&) const = default;
   };
 
+  enum class Io : uint8_t { kEpoll, kUring };
+
   unsigned shards = 0;  // 0: one per core
+  Io io = Io::kEpoll;   // what carries TCP connections
   size_t max_in_flight = 8000;
   size_t max_handshakes = 2000;  // TLS handshakes in progress; 0: unlimited
   PerDestination per_destination;

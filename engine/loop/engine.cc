@@ -11,6 +11,7 @@
 #include "engine/contract/schedule.h"
 #include "engine/loop/hosts_table.h"
 #include "engine/loop/thread_setup.h"
+#include "engine/loop/uring.h"
 #include "engine/shard/tls_channel.h"
 
 namespace sonde {
@@ -28,6 +29,17 @@ absl::StatusOr<size_t> ProbeDescriptors(const Engine::Options& options) {
     if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
   }
   return Engine::DescriptorsFor(limit.rlim_cur, options.settings, options.descriptors_reserve);
+}
+
+// Direct descriptors count against no limit: what bounds them is max_in_flight, which may change.
+void UseUring(const Engine::Options& options, unsigned shards, ShardThread::Options* shard) {
+  constexpr size_t kMostStreams = 1 << 20, kLeastTable = 1024;
+  const size_t most = options.settings.max_descriptors;
+  shard->uring_streams = most == 0 ? kMostStreams : std::max<size_t>(1, most / shards);
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  shard->uring_table = std::min<size_t>(std::max(shard->limits.in_flight, kLeastTable),
+                                        std::min<size_t>(limit.rlim_cur, kMostStreams));
 }
 
 uint64_t RandomSeed() {
@@ -77,6 +89,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const Options& options, Fi
   shard.resolver = options.resolver;
   shard.hosts = HostsTable::Parse(files.Find(options.hosts_file)->data);
   shard.policy = options.policy;
+  if (options.settings.io == EngineSettings::Io::kUring) {
+    if (const absl::Status why = Uring::Supported(); !why.ok()) {
+      return absl::Status(why.code(), "engine.io: io_uring cannot be used here (" +
+                                          std::string(why.message()) + "); io: epoll can");
+    }
+    UseUring(options, count, &shard);
+  }
   for (unsigned i = 0; i < count; ++i) {
     shard.index = i;
     shard.random_seed = RandomSeed();

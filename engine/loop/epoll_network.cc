@@ -20,8 +20,6 @@ namespace {
 
 constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 constexpr uint32_t kReadable = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
-// A control message of three timespec (linux/errqueue.h).
-constexpr size_t kStampControlBytes = CMSG_SPACE(3 * sizeof(timespec));
 // Less than a segment, more than most answers to a probe.
 constexpr size_t kFirstRead = 1024;
 constexpr uint32_t kEnding = EPOLLRDHUP | EPOLLERR | EPOLLHUP;

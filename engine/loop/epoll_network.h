@@ -16,13 +16,14 @@
 #include <vector>
 
 #include "engine/loop/datagram_sockets.h"
+#include "engine/loop/loop_network.h"
 #include "engine/loop/poller.h"
 #include "engine/loop/resolver.h"
 #include "engine/shard/network.h"
 
 namespace sonde {
 
-class EpollNetwork final : public Network, private Poller::Handler {
+class EpollNetwork final : public LoopNetwork, private Poller::Handler {
  public:
   // `poller` and `resolver` outlive this. `max_streams` bounds the descriptors opened here. Streams
   // still open at the end are closed.
@@ -63,16 +64,14 @@ class EpollNetwork final : public Network, private Poller::Handler {
 
   // One batch of the poller (sockets, timers, name servers), then the answers of the resolver and
   // the events owed. True: there may be more at once, call again before sleeping.
-  bool DispatchEvents(NetworkEvents& events);
-
-  // Whether the caller comes back so soon that answers over shared sockets need not wake it: they
-  // carry the kernel's stamps.
-  void ComesBackSoon(bool soon) { poller_.Hold(soon && datagrams_.may_wait()); }
-
-  // Something is to be told without waiting for the kernel.
-  bool pending() const { return !owed_.empty() || resolver_.pending() || datagrams_.pending(); }
-  size_t open() const { return open_; }  // streams
-  DatagramSockets& datagrams() { return datagrams_; }
+  bool DispatchEvents(NetworkEvents& events) override;
+  void Submit() override {}
+  void ComesBackSoon(bool soon) override { poller_.Hold(soon && datagrams_.may_wait()); }
+  bool pending() const override {
+    return !owed_.empty() || resolver_.pending() || datagrams_.pending();
+  }
+  size_t open() const override { return open_; }
+  DatagramSockets& datagrams() override { return datagrams_; }
 
  private:
   struct Stream {

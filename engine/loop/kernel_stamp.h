@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include <cstddef>
+
 #include "engine/contract/instant.h"
 
 namespace sonde {
@@ -14,6 +16,9 @@ struct ClockReading {
   Duration wall_minus_mono;
 };
 ClockReading ReadClocks();
+
+// Room for the control message of a stamp: three timespec (linux/errqueue.h).
+inline constexpr size_t kStampControlBytes = CMSG_SPACE(3 * sizeof(timespec));
 
 // Unstamped: there is none, or none that can be true: the wall clock was set since.
 Instant InstantOf(const timespec& kernel_stamp, const ClockReading& now);

@@ -91,8 +91,8 @@ void Poller::Hold(bool hold) {
   if (epoll_ctl(epoll_, EPOLL_CTL_MOD, patient_, &event) == 0) held_ = hold;
 }
 
-// The kernel may end a sleep late by a thousandth of it (select_estimate_accuracy in fs/select.c), so
-// that one sleep serves many who wait.
+// The kernel may end a sleep late by a thousandth of it (select_estimate_accuracy in fs/select.c),
+// so that one sleep serves many who wait.
 void Poller::Await(Duration most) {
   if (most > Milliseconds(10)) most.ns -= most.ns / 1000;
   awaited_ = Wait(std::max(most.ns, int64_t{0}));

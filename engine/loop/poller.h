@@ -1,5 +1,5 @@
-// What a shard sleeps on: one epoll descriptor with everything it watches. Descriptors that can wait
-// stand in a second one within the first, so that all of them are held back by one call.
+// What a shard sleeps on: one epoll descriptor with everything it watches. Descriptors that can
+// wait stand in a second one within the first, so that all of them are held back by one call.
 #pragma once
 
 #include <sys/epoll.h>
@@ -52,8 +52,8 @@ class Poller {
   // Needs a descriptor without duplicates.
   void Forget(int fd);
 
-  // Sleeps until something is ready that is not held back, which the next DispatchOnce hands out, or
-  // for `most`: then at most 10 us longer, but up to a thousandth shorter.
+  // Sleeps until something is ready that is not held back, which the next DispatchOnce hands out,
+  // or for `most`: then at most 10 us longer, but up to a thousandth shorter.
   void Await(Duration most);
 
   // One epoll_wait that does not block, or what Await found: at most kBatch events, each given to

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "engine/loop/epoll_network.h"
 #include "engine/loop/thread_setup.h"
+#include "engine/loop/uring_network.h"
 
 namespace sonde {
 
@@ -24,11 +26,7 @@ absl::Status ShardThread::Open(Files* files, ResultSink* sink) {
   poller_ = *std::move(poller);
   resolver_ = std::make_unique<Resolver>(*poller_, options_.resolver);
   if (options_.hosts) resolver_->SetHosts(options_.hosts);
-  network_ = std::make_unique<EpollNetwork>(
-      *poller_, *resolver_, options_.max_descriptors,
-      DatagramSockets::Options{.random_seed = options_.random_seed,
-                               .transmit_stamps = options_.transmit_stamps});
-  network_->datagrams().OpenDefaults();
+  if (const absl::Status status = OpenNetwork(); !status.ok()) return status;
   auto loop = UvLoop::Make(*poller_);
   if (!loop.ok()) return loop.status();
   loop_ = *std::move(loop);
@@ -48,6 +46,26 @@ absl::Status ShardThread::Open(Files* files, ResultSink* sink) {
   if (options_.policy) shard_->SetPolicy(options_.policy);
   window_began_ = poll_began_ = shard.start;
   wall_at_poll_ = {shard.start.ns + shard.wall_minus_mono.ns};
+  return absl::OkStatus();
+}
+
+absl::Status ShardThread::OpenNetwork() {
+  auto epoll = std::make_unique<EpollNetwork>(
+      *poller_, *resolver_, options_.max_descriptors,
+      DatagramSockets::Options{.random_seed = options_.random_seed,
+                               .transmit_stamps = options_.transmit_stamps});
+  epoll->datagrams().OpenDefaults();
+  if (options_.uring_streams == 0) {
+    network_ = std::move(epoll);
+    return absl::OkStatus();
+  }
+  auto uring =
+      UringNetwork::Make(*poller_, std::move(epoll), options_.uring_streams, options_.uring_table);
+  if (!uring.ok()) {
+    return absl::Status(uring.status().code(),
+                        "engine.io: io_uring: " + std::string(uring.status().message()));
+  }
+  network_ = *std::move(uring);
   return absl::OkStatus();
 }
 
@@ -147,6 +165,7 @@ void ShardThread::Turn() {
     if (Stopping()) return StopTurning(woke);
   }
   shard_->EndTurn(poll_began_, wall_at_poll_);
+  network_->Submit();
   const Instant end = MonotonicNow();
   Publish(woke, end);
   Instant wake = shard_->NextWake();

@@ -25,7 +25,7 @@
 #include "engine/contract/files.h"
 #include "engine/contract/task_set.h"
 #include "engine/loop/clock_watch.h"
-#include "engine/loop/epoll_network.h"
+#include "engine/loop/loop_network.h"
 #include "engine/loop/poller.h"
 #include "engine/loop/resolver.h"
 #include "engine/loop/uv_loop.h"
@@ -39,6 +39,8 @@ class ShardThread {
     unsigned index = 0;
     ShardLimits limits;
     size_t max_descriptors = 4096;
+    size_t uring_streams = 0;  // over io_uring at most so many; 0: epoll
+    size_t uring_table = 0;    // of each ring, at most RLIMIT_NOFILE
     ResolverOptions resolver;
     std::shared_ptr<const HostsTable> hosts;  // may be null: empty
     std::shared_ptr<const ProbePolicy> policy;
@@ -95,6 +97,7 @@ class ShardThread {
 
   explicit ShardThread(const Options& options) : options_(options) {}
   absl::Status Open(Files* files, ResultSink* sink);
+  absl::Status OpenNetwork();
   Posted Enqueue(Message message, size_t most_waiting);
   void Run();
   void Turn();
@@ -108,7 +111,7 @@ class ShardThread {
   const Options options_;
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<Resolver> resolver_;
-  std::unique_ptr<EpollNetwork> network_;
+  std::unique_ptr<LoopNetwork> network_;
   std::unique_ptr<UvLoop> loop_;
   std::unique_ptr<ClockWatch> clock_watch_;
   std::unique_ptr<Shard> shard_;

@@ -1,5 +1,5 @@
-// The libuv loop of a shard. It sits in the shard's poller as a single descriptor and runs when that
-// is readable (uv_backend_fd), so that what libuv watches costs a turn nothing.
+// The libuv loop of a shard. It sits in the shard's poller as a single descriptor and runs when
+// that is readable (uv_backend_fd), so that what libuv watches costs a turn nothing.
 #pragma once
 
 #include <uv.h>
@@ -19,8 +19,8 @@ class UvLoop final : private Poller::Handler {
   UvLoop(const UvLoop&) = delete;
   UvLoop& operator=(const UvLoop&) = delete;
 
-  // Any thread, while this lives: the poller's next sleep ends at once. What the caller wrote before
-  // is seen by who wakes up.
+  // Any thread, while this lives: the poller's next sleep ends at once. What the caller wrote
+  // before is seen by who wakes up.
   void Wake() { uv_async_send(&wake_); }
 
  private:

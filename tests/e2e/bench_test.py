@@ -48,6 +48,12 @@ class BenchTest(harness.TestCase):
         self.assertIn("tcp: ", answer.err)
         self.assertNotIn("\r", answer.err)
 
+    def test_over_io_uring(self):
+        harness.need_io_uring()
+        answer = self.ok(bench("--types=tcp", "--io=io_uring", "--seconds=0.2", "--repeats=1",
+                               "--budget=12", "--max-rate=400", "--json", *LOOSE))
+        self.assertIsNone(answer.json()["types"][0]["problem"])
+
     def test_json(self):
         answer = self.ok(bench("--types=http", "--seconds=0.2", "--repeats=2", "--budget=12",
                                "--max-rate=300", "--json", *LOOSE))

@@ -8,6 +8,7 @@ Exit codes of a test: 0 passed, 1 failed, 77 skipped because a program it needs 
 the machine does not let it.
 """
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -201,11 +202,27 @@ class Metrics:
         return next(le for le, count in buckets if count >= q * total)
 
 
+def need_io_uring():
+    """Skips where sonde cannot have it: forbidden, or a kernel older than 6.7."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    ring = libc.syscall(425, 1, ctypes.create_string_buffer(120))  # io_uring_setup
+    if ring < 0:
+        skip(f"no io_uring here: {os.strerror(ctypes.get_errno())}")
+    os.close(ring)
+    release = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
+    if release < (6, 7):
+        skip("io_uring of a kernel older than 6.7")
+
+
 class Sonde(Program):
     """`sonde serve` on a port the kernel chose, with the configuration file `self.config`."""
 
     def __init__(self, folder, config, *flags, env=None, name="sonde", under=()):
         """`under`: words of a program that runs it, such as env or prlimit."""
+        if io := os.environ.get("SONDE_E2E_IO"):  # what carries connections in this run
+            need_io_uring()
+            config = (config.replace("engine: {", f"engine: {{io: {io}, ", 1)
+                      if "engine: {" in config else f"engine: {{io: {io}}}\n{config}")
         self.config = pathlib.Path(folder) / "sonde.yml"
         self.config.write_text(config)
         super().__init__(name, [*under, binaries() / "sonde", "serve",

@@ -52,6 +52,28 @@ class DescriptorsTest(Base):
         self.assertEqual(metrics.value("process_max_fds"), 128)
 
 
+class IoUringTest(Base):
+    """Over io_uring the process's limit of descriptors is none; one that is set in the file is."""
+
+    @classmethod
+    def set_up(cls, box):
+        harness.need_io_uring()
+        cls.farm = box.farm("--listen=http:0")
+        text = tasks(cls.farm.ports[0], lambda i: f"127.1.{i // 250}.{i % 250 + 1}", "/delay/500ms")
+        under = ["sh", "-c", 'ulimit -n 128; exec "$@"', "sh"]
+        cls.free = box.sonde("engine: {io: io_uring}\n" + text, under=under)
+        cls.bound = box.sonde("engine: {io: io_uring, max_descriptors: 60}\n" + text)
+
+    def test_bound_of_the_file(self):
+        self.check_scarce(self.bound, "descriptors")
+
+    def test_no_bound_of_the_process(self):
+        metrics = self.free.until_runs(2)
+        self.assertEqual(metrics.sum("health_check_results", status="failed"), 0)
+        self.assertEqual(metrics.value("sonde_runs_blocked_total", reason="descriptors"), 0)
+        self.assertLessEqual(metrics.value("process_open_fds"), 128)
+
+
 class PortsTest(Base):
     """A namespace whose clients may use sixty ports, and one destination for all tasks."""
 

@@ -77,7 +77,7 @@ class SyscallsTest(harness.TestCase):
         counts = trace.counts()
         return (counts, after - before) if self.at_rest(sonde) == after else None
 
-    def count(self, line):
+    def count(self, line, engine):
         """System calls per probe: {name: calls}."""
         with harness.Sandbox() as box:
             ports = [harness.free_port(), harness.free_port(), harness.free_port()]
@@ -85,7 +85,7 @@ class SyscallsTest(harness.TestCase):
                      f"--listen=dns:{ports[2]}")
             line = (line.replace("HTTP", str(ports[0])).replace("TCP", str(ports[1]))
                     .replace("DNS", str(ports[2])))
-            sonde = box.sonde("tasks:\n" + "".join(
+            sonde = box.sonde(f"{engine}tasks:\n" + "".join(
                 f"  - {{name: t{i}, cron: \"* * * * * *\", spread: 0s, {line}}}\n"
                 for i in range(self.TASKS)), "--shards=1")
             sonde.until_runs(3)
@@ -94,8 +94,9 @@ class SyscallsTest(harness.TestCase):
             self.assertEqual(failed, 0)
         return {name: count / runs for name, count in counts.items()}
 
-    def check(self, line, own_bound):
-        per_probe = self.count(line)
+    def check(self, line, own_bound, io="epoll", entries=0):
+        """`entries`: of io_uring that are a probe's own."""
+        per_probe = self.count(line, f"engine: {{io: {io}}}\n")
         own = sum(per_probe.get(name, 0) for name in OWN)
         shared = sum(per_probe.values()) - own
         print(f"\n{line}: {own:.2f} own, {shared:.2f} shared: " +
@@ -103,7 +104,8 @@ class SyscallsTest(harness.TestCase):
                         sorted(per_probe.items(), key=lambda item: -item[1]) if count >= 0.01))
         self.assertLessEqual(own, own_bound + 0.05)
         self.assertGreaterEqual(own, own_bound - 0.05)  # else something was not counted
-        self.assertLessEqual(shared, SHARED_BOUND)
+        self.assertLessEqual(shared, SHARED_BOUND + entries)
+        self.assertGreaterEqual(per_probe.get("io_uring_enter", 0), entries)
 
     def test_tcp(self):
         self.check("type: tcp, target: '127.0.0.1:TCP'", 5)
@@ -118,6 +120,14 @@ class SyscallsTest(harness.TestCase):
     def test_http_kept(self):
         """Send and recvmsg; connections of the first runs were opened before we look."""
         self.check("type: http, target: 'http://127.0.0.1:HTTP/', http: {keep_alive: true}", 2)
+
+    def test_io_uring(self):
+        """One io_uring_enter opens and connects; what follows shares others."""
+        harness.need_io_uring()
+        http = "type: http, target: 'http://127.0.0.1:HTTP/'"
+        self.check("type: tcp, target: '127.0.0.1:TCP'", 0, "io_uring", 1)
+        self.check(http, 0, "io_uring", 1)
+        self.check(http + ", http: {keep_alive: true}", 0, "io_uring", 0)
 
     def test_dns(self):
         self.check("type: dns, target: www.farm.test, dns: {server: '127.0.0.1:DNS'}", 0)

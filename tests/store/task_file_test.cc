@@ -68,6 +68,7 @@ engine:
   max_handshakes: 64
   max_descriptors: 4096
   transmit_stamps: true
+  io: io_uring
   per_destination: {max_in_flight: 2, rate: 0.5}
   body_memory: 32MiB
   body_memory_per_probe: 1MB
@@ -115,6 +116,7 @@ federation: {external_labels: {region: eu, cluster: "1"}}
   engine.max_handshakes = 64;
   engine.max_descriptors = 4096;
   engine.transmit_stamps = true;
+  engine.io = EngineSettings::Io::kUring;
   engine.per_destination = {2, 0.5};
   engine.body_memory = 32 << 20;
   engine.body_memory_per_probe = 1 << 20;

@@ -94,6 +94,10 @@ NodeLimits LimitsOf(const EngineSettings& settings) {
   getrlimit(RLIMIT_NOFILE, &limit);
   node.descriptors = static_cast<double>(
       Engine::DescriptorsFor(limit.rlim_max, settings, Engine::Options().descriptors_reserve));
+  // Over io_uring connections need none: what bounds them is in_flight.
+  if (settings.io == EngineSettings::Io::kUring && settings.max_descriptors == 0) {
+    node.descriptors = std::max(node.descriptors, node.in_flight);
+  }
   return node;
 }
 

@@ -248,6 +248,7 @@ absl::Status Service::Start(Reading reading, ListenSockets sockets) {
 void Service::WarnOfRestart(const EngineSettings& wanted) {
   const std::pair<std::string_view, bool> kFixed[] = {
       {"engine.shards", wanted.shards != at_start_.shards},
+      {"engine.io", wanted.io != at_start_.io},
       {"engine.max_descriptors", wanted.max_descriptors != at_start_.max_descriptors},
       {"engine.transmit_stamps", wanted.transmit_stamps != at_start_.transmit_stamps}};
   for (const auto& [key, changed] : kFixed) {

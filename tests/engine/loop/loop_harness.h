@@ -21,6 +21,7 @@
 #include "engine/loop/poller.h"
 #include "engine/loop/resolver.h"
 #include "engine/loop/socket_address.h"
+#include "engine/loop/uring_network.h"
 
 namespace sonde {
 
@@ -147,7 +148,12 @@ class LoopTest : public testing::Test {
     resolver_.reset();
     poller_ = *Poller::Make();
     resolver_ = std::make_unique<Resolver>(*poller_, options);
-    network_ = std::make_unique<EpollNetwork>(*poller_, *resolver_, max_streams, datagrams);
+    auto epoll = std::make_unique<EpollNetwork>(*poller_, *resolver_, max_streams, datagrams);
+    if (uring_table_ == 0) {
+      network_ = std::move(epoll);
+    } else {
+      network_ = *UringNetwork::Make(*poller_, std::move(epoll), max_streams, uring_table_);
+    }
   }
 
   // Turns the loop until `done`. `aside` is polled too and then `serve` is called: the other side's
@@ -171,7 +177,8 @@ class LoopTest : public testing::Test {
 
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<Resolver> resolver_;
-  std::unique_ptr<EpollNetwork> network_;
+  std::unique_ptr<LoopNetwork> network_;
+  size_t uring_table_ = 0;  // not 0: streams over io_uring from the next Open on
   Recorder events_;
 };
 

@@ -127,6 +127,7 @@ absl::StatusOr<TaskMaker> Search::Maker(const BenchType& type) const {
 Workbench::Options Search::WorkbenchOptions(const TaskMaker& maker) const {
   Workbench::Options options;
   options.settings.shards = shards_;
+  if (options_.io == "io_uring") options.settings.io = EngineSettings::Io::kUring;
   options.files = maker.files();
   options.cpus = placement_.prober;
   options.other_cpus = placement_.farm;

@@ -16,6 +16,7 @@ struct BenchOptions {
   int repeats = 3;                 // searches of each type
   double budget_seconds = 300;     // all of it
   unsigned shards = 0;             // 0: one; for `plan` the file's
+  std::string io = "epoll";        // engine.io; for `plan` the file's
   bool pin = true;  // prober and farm on processors of their own, where there are enough
   std::string interval = "250ms";
   std::string timeout = "1s";

@@ -34,6 +34,8 @@ void AddSearch(CLI::App* bench, BenchOptions* options) {
 void AddPlaces(CLI::App* bench, BenchOptions* options) {
   Flag(bench, "--shards", options->shards, "probing threads; 0: one, with --plan the file's")
       ->check(CLI::Range(0u, 256u));
+  Flag(bench, "--io", options->io, "what carries connections, as engine.io; --plan: the file's")
+      ->check(CLI::IsMember({"epoll", "io_uring"}));
   bench->add_flag("--pin,!--no-pin", options->pin,
                   "prober and farm on processors of their own, where there are enough (default)");
   Flag(bench, "--max-rate", options->max_rate, "probes a second at most; 0: no end")
