@@ -3,7 +3,7 @@
 A plain TCP probe is socket, connect, epoll_ctl, getsockopt (TCP_INFO), close; an HTTP probe adds
 setsockopt (kernel stamps of what arrives), send and recvmsg, which are all it takes over a connection that
 was kept. A DNS question over UDP and an ICMP echo have none of their own: sendmmsg and recvmmsg carry
-up to 64 of them. What the loop itself needs (epoll_wait, timerfd_settime) is shared by all probes of a
+up to 64 of them. What the loop itself needs (epoll_pwait2) is shared by all probes of a
 turn: the tasks here are due all at once, each second.
 """
 
