@@ -59,6 +59,7 @@ void Shard::EndTurn(Instant poll_began, WallTime wall) {
   while (starts_left_ > 0) {
     TimerNode* node = wheel_.PopExpired();
     if (!node) break;
+    FetchAhead();
     OnTimer(*node, poll_began);
   }
   probes_.SendDatagrams();
@@ -155,6 +156,29 @@ void Shard::ClockStepped(Duration wall_minus_mono) {
     } else {
       ArmDue(*entry);
     }
+  }
+}
+
+// A fleet does not fit a processor's caches: what the next starts will read is fetched while this
+// one works. One pointer a step, for what a pointer is read from must be there by then.
+void Shard::FetchAhead() {
+  const auto fetch = [](const void* object, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) {
+      __builtin_prefetch(static_cast<const char*>(object) + at);
+    }
+  };
+  const auto upcoming = [this](unsigned ahead) -> const Entry* {
+    const TimerNode* node = wheel_.Upcoming(ahead);
+    return node && node->tag == Entry::kTag ? static_cast<const Entry*>(node) : nullptr;
+  };
+  if (const TimerNode* node = wheel_.Upcoming(3)) fetch(node, sizeof(Entry));
+  if (const Entry* entry = upcoming(2)) {
+    fetch(entry->task.get(), sizeof(Task));
+    if (entry->record) fetch(&entry->record->tally, sizeof(Tally));
+  }
+  if (const Entry* entry = upcoming(1)) {
+    fetch(entry->task->module.get(), kFetchedOptions);
+    fetch(entry->task->plan.get(), kFetchedOptions);
   }
 }
 

@@ -81,6 +81,8 @@ class Shard final : private ProbeTable::Owner {
   struct NowRun;
   // Starts of one turn, so that a burst of due tasks does not keep the loop from its sockets.
   static constexpr int kStartsPerTurn = 256;
+  // Of a module and of a target's plan, whose sizes only their protocol knows: their beginnings.
+  static constexpr size_t kFetchedOptions = 256;
   // Timers of far slots are re-armed at least this often, so that the wall clock's drift shows.
   static constexpr Duration kArmAhead = Minutes(10);
 
@@ -90,6 +92,7 @@ class Shard final : private ProbeTable::Owner {
   void Schedule(Entry& entry, WallTime after);
   void ScheduleNext(Entry& entry);
   void ArmDue(Entry& entry);
+  void FetchAhead();
   void OnTimer(TimerNode& node, Instant now);
   void OnDue(Entry& entry, Instant now);
   bool SkipStalled(Entry& entry, Instant now);

@@ -183,6 +183,12 @@ TimerNode* TimerWheel::PopExpired() {
   return &node;
 }
 
+TimerNode* TimerWheel::Upcoming(unsigned ahead) {
+  TimerLink* link = expired_.next;
+  while (ahead-- > 0 && link != &expired_) link = link->next;
+  return link == &expired_ ? nullptr : &NodeOf(*link);
+}
+
 std::optional<Instant> TimerWheel::NextWake() const {
   if (expired_.next != &expired_) return now_;
   const std::optional<unsigned> level = LowestLevel();

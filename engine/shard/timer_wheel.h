@@ -69,6 +69,10 @@ class TimerWheel {
   // anything between two calls; what it arms waits for the next AdvanceTo.
   TimerNode* PopExpired();
 
+  // The gathered timer that PopExpired would hand out `ahead` calls later, if nothing is armed or
+  // cancelled meanwhile; null when there is none. For those who want its memory near by then.
+  TimerNode* Upcoming(unsigned ahead);
+
   // When to call AdvanceTo next; nullopt without timers. Never later than the earliest timer. Exact
   // if that is within about 17 ms (the finest level), otherwise the start of its bucket: waking
   // then moves it closer. A gathered timer that waits to be popped means now().

@@ -127,6 +127,22 @@ TEST(TimerWheelTest, CancelTakesBackAGatheredTimer) {
   EXPECT_THAT(Fire(wheel, kStart + Seconds(3)), ElementsAre(4));
 }
 
+TEST(TimerWheelTest, UpcomingShowsWhatWillBePopped) {
+  TimerWheel wheel(kStart);
+  Timer one(1), two(2);
+  wheel.Arm(one, kStart + Milliseconds(1));
+  wheel.Arm(two, kStart + Milliseconds(2));
+  EXPECT_EQ(wheel.Upcoming(0), nullptr);
+  wheel.AdvanceTo(kStart + Milliseconds(5));
+  EXPECT_EQ(wheel.Upcoming(0), &one);
+  EXPECT_EQ(wheel.Upcoming(1), &two);
+  EXPECT_EQ(wheel.Upcoming(2), nullptr);
+  EXPECT_EQ(wheel.PopExpired(), &one);
+  EXPECT_EQ(wheel.Upcoming(0), &two);
+  wheel.Cancel(two);
+  EXPECT_EQ(wheel.Upcoming(0), nullptr);
+}
+
 TEST(TimerWheelTest, ArmingAnArmedTimerMovesIt) {
   TimerWheel wheel(kStart);
   Timer timer(1);
