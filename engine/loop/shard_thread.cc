@@ -156,8 +156,9 @@ double ShardThread::CpuSeconds() const {
 
 void ShardThread::Turn() {
   const Instant woke = MonotonicNow();
+  const WallTime wall = WallNow();
   shard_->BeginTurn(woke);
-  Poll(woke);
+  Poll(woke, wall);
   resolver_->Tick(poll_began_);  // after the poll: an answer that is there is not late
   bool all_heard = true;
   if (told_ || !batch_.empty()) {
@@ -186,12 +187,11 @@ void ShardThread::StopTurning(Instant woke) {
 // Polls until a poll finds less than it could carry: what is not told by then was not there when it
 // began. When that never comes, the stamp of an earlier turn stands and no deadline expires. What
 // ended the sleep was looked for before `woke`: it will do where nothing is about to expire.
-void ShardThread::Poll(Instant woke) {
+void ShardThread::Poll(Instant woke, WallTime wall) {
   const Instant next = resolver_->NextTimeout();
   bool once_more = shard_->ExpiresBy(woke) || (next.stamped() && next <= woke);
   Instant began = woke;
   for (int i = 0; i < kMostPolls; ++i) {
-    const WallTime wall = WallNow();
     const bool full = network_->DispatchEvents(shard_->events());
     if (!full && !std::exchange(once_more, false)) {
       poll_began_ = began;
@@ -199,6 +199,7 @@ void ShardThread::Poll(Instant woke) {
       return;
     }
     began = MonotonicNow();
+    wall = WallNow();
   }
 }
 

@@ -101,7 +101,7 @@ class ShardThread {
   Posted Enqueue(Message message, size_t most_waiting);
   void Run();
   void Turn();
-  void Poll(Instant woke);
+  void Poll(Instant woke, WallTime wall);  // the two clocks, read together
   bool RunMessages(Duration budget);
   bool Stopping();
   void StopTurning(Instant woke);

@@ -97,7 +97,7 @@ io_uring_sqe* Uring::Take(uint64_t tag) {
     Submit();
     sqe = io_uring_get_sqe(ring_.get());
   }
-  if (sqe == nullptr) refused_.push_back({tag, -EAGAIN, -1});
+  if (sqe == nullptr && tag != 0) refused_.push_back({tag, -EAGAIN, -1});
   return sqe;
 }
 
