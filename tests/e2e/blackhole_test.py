@@ -1,15 +1,12 @@
 #!/usr/bin/env python3
 """A fleet that fell silent: 5,000 targets whose packets are dropped, with time-outs of 10 s, beside
 200 that answer. Runs in a network namespace of its own, which needs root."""
-import os
 import shutil
-import subprocess
-import sys
 import time
 
 import harness
+import netns
 
-INSIDE = "SONDE_E2E_NAMESPACE"
 SILENT = 5000
 ANSWERING = 200
 TIMEOUT = 10
@@ -21,23 +18,6 @@ table inet hole {
   chain in { type filter hook input priority 0; policy accept; ip daddr 127.66.0.0/16 drop; }
 }
 """
-
-
-def enter_namespace():
-    """Runs this script again in a namespace that ends with it."""
-    ip, nft, unshare = harness.need("ip", "nft", "unshare")
-    if os.environ.get(INSIDE):
-        subprocess.run([ip, "link", "set", "lo", "up"], check=True)
-        subprocess.run([nft, "-f", "-"], input=RULES, text=True, check=True)
-        return
-    if os.geteuid() != 0:
-        harness.skip("a network namespace needs root")
-    tried = subprocess.run([unshare, "-n", "sh", "-c", f"{ip} link set lo up && {nft} -f -"],
-                           input=RULES, text=True, stderr=subprocess.PIPE, check=False)
-    if tried.returncode != 0:
-        harness.skip(f"no network namespace with a packet filter here: {tried.stderr.strip()}")
-    os.environ[INSIDE] = "1"
-    os.execv(unshare, [unshare, "-n", sys.executable, *sys.argv])
 
 
 class BlackholeTest(harness.TestCase):
@@ -112,5 +92,5 @@ class BlackholeTest(harness.TestCase):
 
 if __name__ == "__main__":
     shutil.which("sh") or harness.skip("there is no sh")
-    enter_namespace()
+    netns.enter_alone(RULES)
     harness.main()

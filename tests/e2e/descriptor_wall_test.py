@@ -3,13 +3,11 @@
 whose packets are dropped, beside 100 that answer. Runs in a network namespace of its own, which
 needs root."""
 import os
-import subprocess
-import sys
 import time
 
 import harness
+import netns
 
-INSIDE = "SONDE_E2E_NAMESPACE"
 SILENT = int(os.environ.get("SONDE_E2E_SILENT", "60000"))
 ANSWERING = 100
 TIMEOUT = 14
@@ -21,23 +19,6 @@ table inet hole {
   chain in { type filter hook input priority 0; policy accept; ip daddr 127.64.0.0/10 drop; }
 }
 """
-
-
-def enter_namespace():
-    """Runs this script again in a namespace that ends with it."""
-    ip, nft, unshare = harness.need("ip", "nft", "unshare")
-    if os.environ.get(INSIDE):
-        subprocess.run([ip, "link", "set", "lo", "up"], check=True)
-        subprocess.run([nft, "-f", "-"], input=RULES, text=True, check=True)
-        return
-    if os.geteuid() != 0:
-        harness.skip("a network namespace needs root")
-    tried = subprocess.run([unshare, "-n", "sh", "-c", f"{ip} link set lo up && {nft} -f -"],
-                           input=RULES, text=True, stderr=subprocess.PIPE, check=False)
-    if tried.returncode != 0:
-        harness.skip(f"no network namespace with a packet filter here: {tried.stderr.strip()}")
-    os.environ[INSIDE] = "1"
-    os.execv(unshare, [unshare, "-n", sys.executable, *sys.argv])
 
 
 class DescriptorWallTest(harness.TestCase):
@@ -88,5 +69,5 @@ class DescriptorWallTest(harness.TestCase):
 
 
 if __name__ == "__main__":
-    enter_namespace()
+    netns.enter_alone(RULES)
     harness.main()
