@@ -36,7 +36,7 @@ class FederatePage : public BodySource {
  public:
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
   static constexpr Duration kOldest = Hours(1);
-  static constexpr size_t kWork = 8 * 1024;  // comparisons and tasks of one call of Next, about
+  static constexpr size_t kWork = 1024;  // comparisons and tasks of one call of Next, about
 
   // `external`: names legal and unique. `process`: what is not a task's; called once.
   FederatePage(SampleSnapshot tasks, const std::vector<Selector>& selectors,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <span>
+#include <thread>
 #include <utility>
 
 #include "exporter/http_encoding.h"
@@ -376,6 +377,7 @@ void HttpConnection::FillSlice(std::string& out) {
     const size_t before = chunk.size();
     const size_t made = raw;
     const BodyStep step = source_->Next(chunk);
+    std::this_thread::yield();  // a shard that waits for this CPU goes first
     raw += chunk.size() - before;
     if (gzip_) {
       body_failed_ = !gzip_->Append(scratch_, out);

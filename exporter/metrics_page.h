@@ -29,7 +29,7 @@ using StateCounts = std::array<uint64_t, kTaskStates>;
 class MetricsPage : public BodySource {
  public:
   static constexpr size_t kSampleBytes = 64 * 1024 * 1024;
-  static constexpr size_t kVisits = 8 * 1024;  // tasks looked at in one call of Next, at most
+  static constexpr size_t kVisits = 1024;  // tasks looked at in one call of Next, at most
 
   // Writes what is not a task's: called once, at the end, with the states counted on the way.
   using ProcessPart = std::function<void(Exposition& out, const StateCounts& states)>;

@@ -132,6 +132,7 @@ void ShardThread::Stop() {
 void ShardThread::Run() {
   SetUpThread("sonde-shard-" + std::to_string(options_.index));
   SetExactTimers();
+  AskForShortSlices();
   if (options_.cpu >= 0) PinThread(static_cast<unsigned>(options_.cpu));
   clockid_t clock = kNoClock;
   pthread_getcpuclockid(pthread_self(), &clock);
