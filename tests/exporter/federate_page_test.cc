@@ -360,8 +360,9 @@ TEST(FederatePage, ExpensiveSelectorsGetSmallSlices) {
     while (page.Next(body) == BodyStep::kMore) ++count;
     return count;
   };
-  EXPECT_EQ(calls("probe_success{name=\"task-7\"}"), 1);
-  EXPECT_GT(calls("probe_success{name=~\"(task-[0-9]{1,100}){1,9}x\"}"), 5);
+  const int cheap = calls("probe_success{name=\"task-7\"}");
+  EXPECT_LE(cheap, 8);
+  EXPECT_GT(calls("probe_success{name=~\"(task-[0-9]{1,100}){1,9}x\"}"), 5 * cheap);
 }
 
 TEST(FederatePage, ATaskRemovedMeanwhileStaysInIt) {
