@@ -386,7 +386,7 @@ void LiveWithLargeBuckets(uint32_t seed) {
   };
   for (size_t id = 0; id < kTimers; ++id) arm(static_cast<int>(id));
   size_t fired = 0;
-  for (int step = 0; step < 800; ++step) {
+  for (int step = 0; step < 400; ++step) {
     for (int i = 0; i < 200; ++i) arm(static_cast<int>(pick(kTimers)));
     for (int i = 0; i < 50; ++i) {
       const int id = static_cast<int>(pick(kTimers));
@@ -413,7 +413,7 @@ void LiveWithLargeBuckets(uint32_t seed) {
     for (const int id : due) arm(id);
     fired += due.size();
   }
-  EXPECT_GT(fired, kTimers);
+  EXPECT_GT(fired, kTimers / 2);
   EXPECT_GT(wheel.now() - kStart, Minutes(2));
   for (auto& timer : timers) wheel.Cancel(*timer);
 }
