@@ -3,8 +3,11 @@
 #include <benchmark/benchmark.h>
 #include <uv.h>
 
+#include <algorithm>
+#include <ctime>
 #include <memory>
 #include <random>
+#include <vector>
 
 #include "engine/shard/timer_wheel.h"
 
@@ -14,10 +17,11 @@ namespace {
 constexpr Duration kInterval = Seconds(15);
 
 struct WheelTimers {
-  explicit WheelTimers(size_t count) : timers(std::make_unique<TimerNode[]>(count)) {
+  explicit WheelTimers(size_t count, Duration interval = kInterval)
+      : timers(std::make_unique<TimerNode[]>(count)) {
     std::mt19937_64 random(1);
     for (size_t i = 0; i < count; ++i) {
-      const auto phase = static_cast<int64_t>(random() % static_cast<uint64_t>(kInterval.ns));
+      const auto phase = static_cast<int64_t>(random() % static_cast<uint64_t>(interval.ns));
       wheel.Arm(timers[i], wheel.now() + Duration{phase});
     }
   }
@@ -41,6 +45,44 @@ void WheelFireAndRearm(benchmark::State& state) {
   state.SetItemsProcessed(fired);
 }
 BENCHMARK(WheelFireAndRearm)->Arg(10'000)->Arg(50'000)->Arg(1'000'000)->MinTime(2);
+
+// The longest AdvanceTo of some minutes with a million timers, in microseconds of the thread's
+// processor. A turn is a millisecond.
+void WheelLongestAdvance(benchmark::State& state) {
+  const Duration interval = Seconds(state.range(0));
+  const auto cpu_ns = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+  };
+  std::vector<int64_t> longest;
+  int64_t fired = 0;
+  for (auto _ : state) {
+    WheelTimers armed(1'000'000, interval);
+    TimerWheel& wheel = armed.wheel;
+    const Instant end = wheel.now() + Minutes(state.range(1));
+    while (wheel.now() < end) {
+      const int64_t began = cpu_ns();
+      wheel.AdvanceTo(wheel.now() + Milliseconds(1));
+      longest.push_back(cpu_ns() - began);
+      while (TimerNode* timer = wheel.PopExpired()) {
+        wheel.Arm(*timer, timer->when + interval);
+        ++fired;
+      }
+    }
+  }
+  std::sort(longest.begin(), longest.end());
+  state.SetItemsProcessed(fired);
+  state.counters["longest_us"] = static_cast<double>(longest.back()) / 1e3;
+  state.counters["p9999_us"] =
+      static_cast<double>(longest[longest.size() - longest.size() / 10'000 - 1]) / 1e3;
+}
+BENCHMARK(WheelLongestAdvance)
+    ->ArgNames({"seconds", "minutes"})
+    ->Args({15, 2})
+    ->Args({60, 3})
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
 
 // What a finished probe does to its deadline.
 void WheelCancelAndArm(benchmark::State& state) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""More than there is: a core taken away, a storm of readers, a fleet that goes silent or refuses as one.
-The prober does less and says so; no target is blamed for it. Times are reported, counts are judged."""
+"""More than there is: tasks that ask for three times the processor, a core taken away, a storm of
+readers, a fleet that goes silent or refuses as one. The prober does less and says so; no target is
+blamed for it. Times are reported, counts are judged."""
 import contextlib
 import os
 import selectors
@@ -68,6 +69,106 @@ class Base(harness.TestCase):
         bounds = [metrics.quantile_bound("sonde_schedule_lateness_seconds", q) for q in (0.5, 0.99)]
         harness.report(f"{what}: runs were late by at most {bounds[0]:g} s (half of them), "
                        f"{bounds[1]:g} s (99 of 100)")
+
+
+class ProcessorTest(Base):
+    """One shard, and tasks that ask for three times what its core can do."""
+    FEW = 1000
+    TIMES = 3
+    INTERVAL = 0.2
+    SECONDS = 3
+    RUNS = 3  # that every task has to have, however long that takes
+    QUIET = 0.3
+
+    @classmethod
+    def set_up(cls, box):
+        cls.farm = box.farm("--listen=http:0", "--listen=tcp:0")
+        cls.prober = box.sonde(cls.tasks(cls.FEW), "--shards=1",
+                               under=("taskset", "-c", str(PROBER_CORE)))
+
+    @classmethod
+    def tasks(cls, count):
+        """The time-out is long: a kernel without room for a connection asks for it again."""
+        kinds = ("http", "tcp", "icmp") if os.geteuid() == 0 else ("http", "tcp")
+        ports = [*cls.farm.ports, 0]
+        return "metrics: {families: []}\ntasks:\n" + "".join(
+            task(f"t{i}", kinds[i % len(kinds)], address(i), ports[i % len(kinds)],
+                 f"{cls.INTERVAL * 1e3:.0f}ms", "30s") for i in range(count))
+
+    def load(self, count):
+        self.prober.config.write_text(self.tasks(count))
+        self.assertEqual(self.prober.reload()[0], 200)
+
+    def until_each(self, count, tasks, before, seconds=0):
+        """A page, so long after `before`, in which all tasks have `count` runs more."""
+        after = None
+
+        def there():
+            nonlocal after
+            after = self.page()
+            runs = self.runs_of_each(before, after)
+            return (len(runs) == tasks and min(runs) >= count and
+                    after[0] - before[1] >= seconds)
+        harness.until(f"{count} runs of each", there, every=0.2)
+        return after
+
+    def cost(self, before, after):
+        """Processor seconds of the shard for a run, turns and all else included."""
+        return (self.grown(before, after, "sonde_shard_cpu_seconds_total") /
+                self.grown(before, after, "sonde_runs_finished_total"))
+
+    def test_three_times_too_much(self):
+        count = self.FEW
+        # Runs cost less the more of them share a turn: found out in two steps.
+        for _ in range(2):
+            before = self.until_each(1, count, self.page())
+            cost = self.cost(before, self.until_each(1, count, before, 0.5))
+            count = round(self.TIMES * self.INTERVAL / cost)
+            self.load(count)
+        before = self.until_each(1, count, self.page())
+        after = self.until_each(self.RUNS, count, before, self.SECONDS)
+        due = self.check_accounts(before, after, count, self.INTERVAL)
+        started = self.grown(before, after, "sonde_runs_started_total")
+        runs = self.runs_of_each(before, after)
+        harness.report(f"{count} tasks, {self.cost(before, after) * count / self.INTERVAL:.1f} times a "
+                       f"core: {started / due:.2f} of {due:.0f} slots ran in "
+                       f"{after[0] - before[0]:.1f} s; runs of a task {min(runs):.0f} to "
+                       f"{max(runs):.0f}")
+        self.report_lateness("three times too much", after[2])
+        # It was too much, and what did not run is counted by its reason.
+        self.assertLess(started, due * 0.6)
+        skipped = self.grown(before, after, "sonde_runs_skipped_total")
+        self.assertGreater(skipped, due * 0.4)
+        self.assertEqual(skipped, sum(self.grown(before, after, "sonde_runs_skipped_total",
+                                                 reason=reason) for reason in ("stall", "overlap")))
+        self.check_nobody_blamed(after[2], own=("late", "receive_queue", "cancelled"))
+        # Nobody starves, and nobody is preferred.
+        mean = sum(runs) / len(runs)
+        self.assertLessEqual(mean, 3 * min(runs) + 1)
+        self.assertLessEqual(max(runs), 3 * mean + 3)
+        self.check_recovery()
+
+    def check_recovery(self):
+        self.load(self.FEW)
+        gone = time.monotonic()
+        last = self.page()
+
+        def quiet():
+            """A while without a slot that was not run."""
+            nonlocal last
+            time.sleep(self.QUIET)
+            before, last = last, self.page()
+            return self.grown(before, last, "sonde_runs_skipped_total") == 0
+        harness.until("no slot is skipped any more", quiet)
+        harness.report("the last slot was skipped "
+                       f"{max(0, time.monotonic() - gone - self.QUIET):.2f} s at most after the load went")
+        harness.until("headroom again", lambda: self.prober.metrics("sonde_headroom").value(
+            "sonde_headroom_ratio") > 0, every=0.1)
+        before = self.page()
+        after = self.until_each(5, self.FEW, before)
+        self.check_accounts(before, after, self.FEW, self.INTERVAL)
+        # Runs of tasks that are taken away end with them.
+        self.check_nobody_blamed(after[2], own=("late", "receive_queue", "cancelled"))
 
 
 THIEF = """

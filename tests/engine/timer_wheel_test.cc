@@ -357,5 +357,74 @@ TEST(TimerWheelTest, AgreesWithASortedMapOverHours) {
   }
 }
 
+// So many timers, with few deadlines, that buckets of a minute are moved down over several calls
+// while others are armed for the same ticks: nothing is lost, early, or out of the order of arming.
+void LiveWithLargeBuckets(uint32_t seed) {
+  constexpr size_t kTimers = 30'000;
+  constexpr int64_t kGrid = Seconds(5).ns;
+  std::mt19937 random(seed);
+  const auto pick = [&random](int64_t below) {
+    return std::uniform_int_distribution<int64_t>(0, below - 1)(random);
+  };
+  std::vector<std::unique_ptr<Timer>> timers;
+  for (size_t i = 0; i < kTimers; ++i)
+    timers.push_back(std::make_unique<Timer>(static_cast<int>(i)));
+  TimerWheel wheel(kStart);
+  std::multimap<int64_t, int> queue;  // by tick; equal keys keep the order they came in
+  std::vector<std::multimap<int64_t, int>::iterator> places(kTimers, queue.end());
+  const auto forget = [&](int id) {
+    const auto place = static_cast<size_t>(id);
+    if (places[place] != queue.end()) queue.erase(places[place]);
+    places[place] = queue.end();
+  };
+  const auto arm = [&](int id) {
+    Instant when = wheel.now() + Duration{1 + pick(Seconds(240).ns)};
+    if (pick(4) != 0) when.ns = (when.ns / kGrid + 1) * kGrid + pick(3) * kTick / 2;
+    wheel.Arm(*timers[static_cast<size_t>(id)], when);
+    forget(id);
+    places[static_cast<size_t>(id)] = queue.emplace(when.ns / kTick, id);
+  };
+  for (size_t id = 0; id < kTimers; ++id) arm(static_cast<int>(id));
+  size_t fired = 0;
+  for (int step = 0; step < 400; ++step) {
+    for (int i = 0; i < 200; ++i) arm(static_cast<int>(pick(kTimers)));
+    for (int i = 0; i < 50; ++i) {
+      const int id = static_cast<int>(pick(kTimers));
+      wheel.Cancel(*timers[static_cast<size_t>(id)]);
+      forget(id);
+    }
+    const int64_t steps[] = {kTick, Milliseconds(1).ns, Milliseconds(30).ns, Seconds(3).ns};
+    const Instant now = wheel.now() + Duration{1 + pick(steps[pick(4)])};
+    const auto wake = wheel.NextWake();
+    ASSERT_TRUE(wake && wake->ns / kTick <= queue.begin()->first);
+    std::vector<int> due;
+    for (const auto& [tick, id] : queue) {
+      if (tick > now.ns / kTick) break;
+      if (timers[static_cast<size_t>(id)]->when <= now) due.push_back(id);
+    }
+    wheel.AdvanceTo(now);
+    for (const int id : due) {
+      const TimerNode* node = wheel.PopExpired();
+      ASSERT_EQ(node, timers[static_cast<size_t>(id)].get()) << "step " << step;
+      forget(id);
+    }
+    ASSERT_EQ(wheel.PopExpired(), nullptr) << "step " << step;
+    ASSERT_EQ(wheel.size(), queue.size());
+    for (const int id : due) arm(id);
+    fired += due.size();
+  }
+  EXPECT_GT(fired, kTimers / 2);
+  EXPECT_GT(wheel.now() - kStart, Minutes(2));
+  for (auto& timer : timers) wheel.Cancel(*timer);
+}
+
+TEST(TimerWheelTest, LargeBucketsMoveDownPieceByPieceInOrder) {
+  for (uint32_t seed = 1; seed <= 3; ++seed) {
+    SCOPED_TRACE(seed);
+    LiveWithLargeBuckets(seed);
+    if (HasFatalFailure()) return;
+  }
+}
+
 }  // namespace
 }  // namespace sonde
