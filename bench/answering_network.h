@@ -1,6 +1,6 @@
 // A network without a kernel whose peers answer at once, for measuring what a probe costs us alone:
-// connections open and say one text, datagrams come back as answers. Deliver() tells the shard what
-// became of the turn before. Takes nothing from the heap once it is warm.
+// connections open and answer each request with one text, datagrams come back as answers. Deliver()
+// tells the shard what became of the turn before. Takes nothing from the heap once it is warm.
 #pragma once
 
 #include <cerrno>
@@ -25,6 +25,11 @@ class AnsweringNetwork final : public Network {
       events.OnConnected(slot, now);
       if (asked_[static_cast<size_t>(stream)]) events.OnReadable(slot, now);
     }
+    asked_again_now_.swap(asked_again_);
+    asked_again_.clear();
+    for (const StreamId stream : asked_again_now_) {
+      events.OnReadable(kept_by_[static_cast<size_t>(stream)], now);
+    }
     arrived_.swap(sent_);
     sent_.clear();
     for (Message& message : arrived_) {
@@ -48,17 +53,24 @@ class AnsweringNetwork final : public Network {
     StreamId stream = static_cast<StreamId>(asked_.size());
     if (free_.empty()) {
       asked_.push_back(false);
+      kept_by_.push_back({});
       free_.reserve(asked_.size());
     } else {
       stream = free_.back();
       free_.pop_back();
     }
     asked_[static_cast<size_t>(stream)] = false;
+    kept_by_[static_cast<size_t>(stream)] = kNobody;
     opened_.push_back({slot, stream});
     return {stream, 0, now};
   }
+  bool HandOver(StreamId stream, SlotRef slot) override {
+    kept_by_[static_cast<size_t>(stream)] = slot;
+    return true;
+  }
   IoResult Send(StreamId stream, Bytes bytes) override {
     asked_[static_cast<size_t>(stream)] = true;
+    if (!(kept_by_[static_cast<size_t>(stream)] == kNobody)) asked_again_.push_back(stream);
     return {bytes.size(), 0, now};
   }
   IoResult Receive(StreamId stream, std::span<uint8_t> into) override {
@@ -106,9 +118,13 @@ class AnsweringNetwork final : public Network {
     }
   };
 
+  static constexpr SlotRef kNobody{UINT32_MAX, 0};
+
   const std::string_view answer_;
   std::vector<std::pair<SlotRef, StreamId>> opened_, opened_now_;
-  std::vector<uint8_t> asked_;  // by stream: something was sent, and not answered yet
+  std::vector<uint8_t> asked_;    // by stream: something was sent, and not answered yet
+  std::vector<SlotRef> kept_by_;  // by stream: whom it was handed over to
+  std::vector<StreamId> asked_again_, asked_again_now_;
   std::vector<StreamId> free_;
   std::vector<Message> sent_, arrived_;
   std::vector<SentDatagram> queued_, sending_;

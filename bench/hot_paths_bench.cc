@@ -38,6 +38,10 @@ constexpr std::string_view kHttpAnswer =
     "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 28 Nov 2026 12:00:00 GMT\r\n"
     "Content-Type: text/plain\r\nContent-Length: 13\r\nConnection: close\r\n"
     "ETag: \"6565d8f0-d\"\r\nAccept-Ranges: bytes\r\n\r\nhello, world\n";
+constexpr std::string_view kKeptAnswer =
+    "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 28 Nov 2026 12:00:00 GMT\r\n"
+    "Content-Type: text/plain\r\nContent-Length: 13\r\nConnection: keep-alive\r\n"
+    "ETag: \"6565d8f0-d\"\r\nAccept-Ranges: bytes\r\n\r\nhello, world\n";
 
 // A good part of a run's facts, in the order a conversation sets them.
 void SetFacts(benchmark::State& state) {
@@ -234,6 +238,9 @@ constexpr size_t kTasks = 2'000;  // one due in each millisecond, two at times
 std::string Line(std::string_view type, size_t i) {
   const std::string at = "10.0." + std::to_string(i / 250) + "." + std::to_string(1 + i % 250);
   if (type == "http") return "type: http, target: 'http://" + at + "/health'";
+  if (type == "http_kept") {
+    return "type: http, target: 'http://" + at + "/health', http: {keep_alive: true}";
+  }
   if (type == "dns") return "type: dns, target: www.farm.test, dns: {server: '" + at + ":53'}";
   if (type == "icmp") return "type: icmp, target: " + at;
   return "type: tcp, target: '" + at + ":6379'";
@@ -255,7 +262,8 @@ TaskFile Fleet(std::string_view type) {
 
 class TurningShard {
  public:
-  explicit TurningShard(std::string_view type) : network_(kHttpAnswer) {
+  explicit TurningShard(std::string_view type)
+      : network_(type == "http_kept" ? kKeptAnswer : kHttpAnswer) {
     Shard::Options options;
     options.start = network_.now;
     options.wall_minus_mono = Duration{kStart.ns - network_.now.ns};
@@ -292,6 +300,7 @@ void ShardTurn(benchmark::State& state, std::string_view type) {
 }
 BENCHMARK_CAPTURE(ShardTurn, tcp, "tcp")->Name("Turn/tcp");
 BENCHMARK_CAPTURE(ShardTurn, http, "http")->Name("Turn/http");
+BENCHMARK_CAPTURE(ShardTurn, http_kept, "http_kept")->Name("Turn/http_kept");
 BENCHMARK_CAPTURE(ShardTurn, dns, "dns")->Name("Turn/dns");
 BENCHMARK_CAPTURE(ShardTurn, icmp, "icmp")->Name("Turn/icmp");
 

@@ -37,7 +37,10 @@ Instant ConnectStart(const Leg& leg) {
 DnsConversation::DnsConversation(const Task& task, const ConversationContext& context)
     : module_(static_cast<const DnsModule&>(*task.module)),
       target_(static_cast<const DnsTarget&>(*task.plan)),
-      context_(context) {}
+      context_(context) {
+  __builtin_prefetch(target_.query.data());  // not read since the last run
+  __builtin_prefetch(target_.question.data());
+}
 
 void DnsConversation::Say(std::string_view text) {
   if (!detail_) detail_ = context_.buffers.Take();
@@ -115,12 +118,10 @@ Step DnsConversation::OnLegFailed(const Leg& leg, Outcome outcome, Instant at) {
 // ---- the exchange -------------------------------------------------------------------------------
 
 void DnsConversation::Ask(Output& out) {
-  const auto append16 = [&out](size_t number) {
-    const uint8_t bytes[2] = {static_cast<uint8_t>(number >> 8), static_cast<uint8_t>(number)};
-    out.Append(Bytes(bytes));
-  };
-  if (!udp()) append16(target_.query.size() + 2);
-  append16(id_);
+  const size_t size = target_.query.size() + 2;
+  const uint8_t numbers[4] = {static_cast<uint8_t>(size >> 8), static_cast<uint8_t>(size),
+                              static_cast<uint8_t>(id_ >> 8), static_cast<uint8_t>(id_)};
+  out.Append(udp() ? Bytes(numbers).subspan(2) : Bytes(numbers));
   out.Append(target_.query);
 }
 
@@ -268,8 +269,7 @@ void DnsConversation::Keep(const DnsReply& reply) {
 
 Step DnsConversation::Judge(const DnsReply& reply) {
   if (udp() && reply.truncated() && module_.retry_over_tcp) {
-    plans_[1] = plans_[0];
-    leg_ = &plans_[1];
+    leg_ = &again_.emplace(plan_);
     leg_->transport = Transport::kTcp;
     leg_->address = &peer_;
     return Step::Open(*leg_);

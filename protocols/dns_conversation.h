@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -61,8 +62,9 @@ class DnsConversation final : public Conversation {
   const DnsModule& module_;
   const DnsTarget& target_;
   const ConversationContext context_;
-  std::array<LegPlan, 2> plans_;  // the second: again over TCP
-  LegPlan* leg_ = &plans_[0];
+  LegPlan plan_;
+  std::optional<LegPlan> again_;  // over TCP
+  LegPlan* leg_ = &plan_;
   Address peer_;               // of the first leg, for the second
   std::array<char, 64> host_;  // a system server's address
   LegTimes times_;

@@ -61,6 +61,7 @@ Outcome DnsJudge::JudgeSection(const DnsReply& reply, DnsSection section) {
   const DnsRules& rules = module_.rules[static_cast<size_t>(section)];
   const bool answer = section == DnsSection::kAnswer;
   const bool looks_for = answer && !expect_.answer_contains.empty();
+  if (rules.empty() && !looks_for) return answer ? JudgeExpect(reply) : Outcome::kOk;
   section_ = section;
   number_ = 0;
   any_match_ = false;
@@ -73,28 +74,26 @@ Outcome DnsJudge::JudgeSection(const DnsReply& reply, DnsSection section) {
       return Fails("fail_if_none_matches_regexp", nullptr, "there is no record");
     }
   }
-  if (!rules.empty() || looks_for) {
-    if (!text_) text_ = context_.buffers.Take();
-    for (DnsRecords records(reply); records.Next();) {
-      if (records.section() > section) break;
-      if (records.section() != section) continue;
-      number_ = records.number();
-      text_.Clear();
-      AppendDnsRecord(reply.message, records.record(), &text_);
-      judged_text_ += text_.size();
-      if (judged_text_ > kTextLimit) {
-        Say("more than 1 MiB of text to match");
-        return Outcome::kBodyTooLarge;
-      }
-      if (const Outcome outcome = JudgeRecord(rules); outcome != Outcome::kOk) return outcome;
-      if (looks_for) NoteExpected();
+  if (!text_) text_ = context_.buffers.Take();
+  for (DnsRecords records(reply); records.Next();) {
+    if (records.section() > section) break;
+    if (records.section() != section) continue;
+    number_ = records.number();
+    text_.Clear();
+    AppendDnsRecord(reply.message, records.record(), &text_);
+    judged_text_ += text_.size();
+    if (judged_text_ > kTextLimit) {
+      Say("more than 1 MiB of text to match");
+      return Outcome::kBodyTooLarge;
     }
-    if (!rules.all_match.empty() && !all_match_) {
-      return Fails("fail_if_all_match_regexp", nullptr, "not all records match");
-    }
-    if (!rules.none_matches.empty() && !any_match_) {
-      return Fails("fail_if_none_matches_regexp", nullptr, "no record matches");
-    }
+    if (const Outcome outcome = JudgeRecord(rules); outcome != Outcome::kOk) return outcome;
+    if (looks_for) NoteExpected();
+  }
+  if (!rules.all_match.empty() && !all_match_) {
+    return Fails("fail_if_all_match_regexp", nullptr, "not all records match");
+  }
+  if (!rules.none_matches.empty() && !any_match_) {
+    return Fails("fail_if_none_matches_regexp", nullptr, "no record matches");
   }
   return answer ? JudgeExpect(reply) : Outcome::kOk;
 }

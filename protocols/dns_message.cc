@@ -24,6 +24,12 @@ bool EqualLabels(Bytes a, Bytes b) {
 // Compares the question at `*at` and moves it on. False when it is malformed.
 bool ReadQuestion(Bytes message, size_t* at, Bytes asked, bool* same) {
   *same = true;
+  // Nearly always: byte for byte what was asked, which is well-formed.
+  if (message.size() - *at >= asked.size() &&
+      std::memcmp(message.data() + *at, asked.data(), asked.size()) == 0) {
+    *at += asked.size();
+    return true;
+  }
   size_t mine = 0;
   const bool whole = WalkDnsName(message, at, [&](Bytes label) {
     if (!*same) return;

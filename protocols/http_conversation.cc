@@ -15,7 +15,10 @@ HttpConversation::HttpConversation(const Task& task, const ConversationContext& 
     : module_(static_cast<const HttpModule&>(*task.module)),
       target_(static_cast<const HttpTarget&>(*task.plan)),
       context_(context),
-      answer_(module_, context.buffers) {}
+      answer_(module_, context.buffers) {
+  __builtin_prefetch(target_.request.data());  // not read since the last run
+  __builtin_prefetch(target_.request.data() + 64);
+}
 
 HttpConversation::~HttpConversation() = default;
 

@@ -8,10 +8,11 @@ namespace sonde {
 
 void HttpConversation::Report(struct Report& report, Instant at) {
   const Instant end = ended_at_.stamped() ? ended_at_ : at;
-  times_.SetCommonFacts(&report.result.facts);
+  times_.SetAddressFacts(&report.result.facts);
   SetPhases(report.result, end);
   SetFacts(report.result.facts);
   SetTls(report);
+  times_.SetKernelFacts(&report.result.facts);
   if (report.evidence) SetEvidence(*report.evidence);
 }
 
@@ -43,7 +44,6 @@ void HttpConversation::SetPhases(ProbeResult& result, Instant end) const {
   if (times_.resolve_started() || times_.reused() || moved)
     facts.Set(Fact::kHttpResolve, times_.resolve().seconds());
   if (!attempted_) return;
-  if (module_.keep > Duration{}) facts.Set(Fact::kHttpConnectionReused, reused_ ? 1 : 0);
   const bool connected = opened_at_.stamped();  // and a request could be made
   facts.Set(Fact::kHttpConnect, connected ? times_.usable_connect().seconds() : 0);
   facts.Set(Fact::kHttpTls, connected ? times_.usable_tls().seconds() : 0);
@@ -61,9 +61,13 @@ void HttpConversation::SetFacts(FactSet& facts) const {
   // Rules about a body that never ended have failed as well.
   const bool unread = state_ == State::kBody && answer_.body.keeps();
   facts.Set(Fact::kFailedRegex, rules_failed_ || unread ? 1 : 0);
-  if (!answered_) return;
-  if (const auto modified = ParseHttpDate(answer_.fields.First("last-modified"))) {
-    facts.Set(Fact::kHttpLastModified, static_cast<double>(*modified));
+  if (answered_) {
+    if (const auto modified = ParseHttpDate(answer_.fields.First("last-modified"))) {
+      facts.Set(Fact::kHttpLastModified, static_cast<double>(*modified));
+    }
+  }
+  if (attempted_ && module_.keep > Duration{}) {
+    facts.Set(Fact::kHttpConnectionReused, reused_ ? 1 : 0);
   }
 }
 

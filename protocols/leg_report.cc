@@ -69,12 +69,15 @@ void LegTimes::FailedToSecure(const Leg& leg, Instant at) {
   if (leg.tls_start.stamped()) reached_ |= kTls;
 }
 
-void LegTimes::SetCommonFacts(FactSet* facts) const {
+void LegTimes::SetAddressFacts(FactSet* facts) const {
   if (resolve_started() || reused()) {
     facts->Set(Fact::kDnsLookupTime, lookup_.seconds());
     facts->Set(Fact::kIpProtocol, static_cast<double>(first_family_));
     facts->Set(Fact::kIpAddrHash, first_hash_);
   }
+}
+
+void LegTimes::SetKernelFacts(FactSet* facts) const {
   if (syn_retransmits_ >= 0) facts->Set(Fact::kTcpSynRetransmits, syn_retransmits_);
   if (kernel_rtt_us_ >= 0) {
     facts->Set(Fact::kTcpKernelRtt, Microseconds(kernel_rtt_us_).seconds());

@@ -44,7 +44,13 @@ class LegTimes {
   // present once its resolution started, zero where it failed (blackbox_contract 6); of a reused
   // connection address and family are told, and the lookup took 0. And what the kernel saw of the
   // first TCP connection opened: probe_tcp_syn_retransmits and probe_tcp_rtt_seconds.
-  void SetCommonFacts(FactSet* facts) const;
+  void SetCommonFacts(FactSet* facts) const {
+    SetAddressFacts(facts);
+    SetKernelFacts(facts);
+  }
+  // The former three and the latter two by themselves: a set takes facts in their order for less.
+  void SetAddressFacts(FactSet* facts) const;
+  void SetKernelFacts(FactSet* facts) const;
   // Stages resolve, connect and tls; assigned, not added, so calling it twice is harmless.
   void SetStages(ProbeResult* result) const;
 

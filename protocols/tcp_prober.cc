@@ -135,16 +135,17 @@ Step TcpConversation::StepFor(const Dialogue::Progress& progress) {
 void TcpConversation::Report(struct Report& report, Instant at) {
   ProbeResult& result = report.result;
   FactSet& facts = result.facts;
-  times_.SetCommonFacts(&facts);
+  times_.SetAddressFacts(&facts);
   times_.SetStages(&result);
-  if (times_.resolve_started()) facts.Set(Fact::kTcpResolve, times_.resolve().seconds());
-  if (times_.connect_started()) facts.Set(Fact::kTcpConnect, times_.connect().seconds());
-  if (times_.tls_started()) facts.Set(Fact::kTcpTls, times_.tls().seconds());
   if (opened_.stamped()) {
     facts.Set(Fact::kFailedRegex, dialogue_.failed_regex() ? 1 : 0);
     facts.Set(Fact::kFailedBytes, dialogue_.failed_bytes() ? 1 : 0);
-    if (!dialogue_.empty()) ReportDialogue(&result, at);
   }
+  if (times_.resolve_started()) facts.Set(Fact::kTcpResolve, times_.resolve().seconds());
+  if (times_.connect_started()) facts.Set(Fact::kTcpConnect, times_.connect().seconds());
+  if (times_.tls_started()) facts.Set(Fact::kTcpTls, times_.tls().seconds());
+  if (opened_.stamped() && !dialogue_.empty()) ReportDialogue(&result, at);
+  times_.SetKernelFacts(&facts);
 
   const TlsReport::Options tls_options{.cipher = false,
                                        .untrusted = module_.export_untrusted,

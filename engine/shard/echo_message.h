@@ -2,7 +2,9 @@
 // (RFC 792, RFC 4443 section 3). Pure functions over bytes; what comes from the network is hostile.
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -15,6 +17,11 @@ namespace sonde {
 
 inline constexpr size_t kEchoHeaderBytes = 8;
 inline constexpr size_t kEchoCookieBytes = 8;  // of the payload, its first
+
+// A number as it stands in a message, and back.
+inline uint64_t NetworkOrder(uint64_t number) {
+  return std::endian::native == std::endian::big ? number : __builtin_bswap64(number);
+}
 
 // Appends an echo request to `out`. The cookie takes the payload's first 8 bytes where it has so
 // many. The checksum is for IPv4; the kernel makes IPv6's.
@@ -43,6 +50,11 @@ struct IcmpErrorInfo {
 IcmpErrorInfo IcmpErrorOf(IpFamily family, int type, int code);
 
 // The cookie of a payload that has room for one.
-std::optional<uint64_t> CookieOf(Bytes payload);
+inline std::optional<uint64_t> CookieOf(Bytes payload) {
+  if (payload.size() < kEchoCookieBytes) return std::nullopt;
+  uint64_t cookie;
+  std::memcpy(&cookie, payload.data(), sizeof cookie);
+  return NetworkOrder(cookie);
+}
 
 }  // namespace sonde

@@ -27,8 +27,17 @@ EchoTable::Mark EchoTable::Next(SlotRef slot, uint16_t number, const Address& to
   if (!sent_) sent_ = std::make_unique<Sent[]>(kSequences);
   const uint32_t packed = Pack(slot.generation, number);
   const uint16_t sequence = next_++;
-  sent_[sequence] = {slot.index, packed};
-  return {sequence, (uint64_t{slot.index} << 32 | packed) ^ Mask(to)};
+  const uint64_t cookie = (uint64_t{slot.index} << 32 | packed) ^ Mask(to);
+  sent_[sequence] = {slot.index, packed, cookie};
+  return {sequence, cookie};
+}
+
+std::optional<EchoTable::Claim> EchoTable::Recall(uint16_t sequence, Bytes payload) const {
+  const auto cookie = CookieOf(payload);
+  if (!cookie || !sent_) return std::nullopt;
+  const Sent& sent = sent_[sequence];
+  if (sent.cookie != *cookie || sent.index == UINT32_MAX) return std::nullopt;
+  return Unpack(sent.index, sent.generation_and_number);
 }
 
 std::optional<EchoTable::Claim> EchoTable::Find(const Address& peer, uint16_t sequence,

@@ -1,7 +1,8 @@
 // Which probe an ICMP answer belongs to. A 64-bit cookie in the payload names slot, generation and
 // packet, and is masked by a keyed hash of the peer's address: nobody but that peer can have known
 // it, and neither the 16-bit identifier nor the sequence number limits how many echoes are on
-// their way. Payloads and quotes too short for a cookie go by sequence number. One per shard.
+// their way. Payloads and quotes too short for a cookie go by sequence number. The hash is worked
+// out once where an answer brings back what last went out under its sequence number. One per shard.
 #pragma once
 
 #include <cstdint>
@@ -37,10 +38,16 @@ class EchoTable {
   };
   std::optional<Claim> Find(const Address& peer, uint16_t sequence, Bytes payload) const;
 
+  // The same without the hash: the request that last went out under this number, if the payload
+  // brings back its cookie. Nothing is known of who sent it: the slot must have asked that peer.
+  // What this does not find, or the slot refutes, is Find's to say.
+  std::optional<Claim> Recall(uint16_t sequence, Bytes payload) const;
+
  private:
   struct Sent {
     uint32_t index = UINT32_MAX;
     uint32_t generation_and_number = 0;
+    uint64_t cookie = 0;
   };
   uint64_t Mask(const Address& peer) const;
 

@@ -5,28 +5,21 @@
 
 namespace sonde {
 
-IdleConnections::Place& IdleConnections::PlaceOf(uint64_t task_id) {
-  const auto [found, fresh] = by_task_.try_emplace(task_id, 0);
-  if (!fresh) return places_[found->second];
+IdleConnections::Place& IdleConnections::PlaceOf(PlaceId& id) {
+  if (id != kNoPlace) return places_[id];
   if (free_.empty()) {
-    free_.push_back(static_cast<uint32_t>(places_.size()));
+    free_.push_back(static_cast<PlaceId>(places_.size()));
     places_.emplace_back().ref.index = kParked | free_.back();
   }
-  found->second = free_.back();
+  id = free_.back();
   free_.pop_back();
-  Place& place = places_[found->second];
-  place.task_id = task_id;
-  return place;
+  return places_[id];
 }
 
-IdleConnections::Place* IdleConnections::Find(uint64_t task_id) {
-  const auto found = by_task_.find(task_id);
-  return found == by_task_.end() ? nullptr : &places_[found->second];
-}
-
-bool IdleConnections::Has(uint64_t task_id) const {
-  const auto found = by_task_.find(task_id);
-  return found != by_task_.end() && places_[found->second].queue != nullptr;
+void IdleConnections::Fetch(PlaceId id) const {
+  if (id >= places_.size()) return;
+  const char* place = reinterpret_cast<const char*>(&places_[id]);
+  for (size_t at = 0; at < sizeof(Place); at += 64) __builtin_prefetch(place + at);
 }
 
 // What a handshake was judged by may stand in files.
@@ -47,9 +40,9 @@ bool IdleConnections::LeadsTo(const Place& place, const LegPlan& plan) {
   return wanted == place.connection.peer;
 }
 
-bool IdleConnections::Park(const Task& task, const LegPlan& plan, Connection& connection,
-                           Instant now) {
-  Place& place = PlaceOf(task.id);
+bool IdleConnections::Park(PlaceId& id, const Task& task, const LegPlan& plan,
+                           Connection& connection, Instant now) {
+  Place& place = PlaceOf(id);
   if (place.queue) Close(place, IdleEnd::kUnused);
   ++place.ref.generation;
   if (!network_.HandOver(connection.stream, place.ref)) return false;
@@ -66,11 +59,11 @@ bool IdleConnections::Park(const Task& task, const LegPlan& plan, Connection& co
   return true;
 }
 
-std::optional<IdleConnections::Connection> IdleConnections::Take(const Task& task,
+std::optional<IdleConnections::Connection> IdleConnections::Take(PlaceId id, const Task& task,
                                                                  const LegPlan& plan, SlotRef slot,
                                                                  Instant now) {
-  Place* place = Find(task.id);
-  if (!place || !place->queue) return std::nullopt;
+  if (!Has(id)) return std::nullopt;
+  Place* place = &places_[id];
   const Connection& connection = place->connection;
   if (place->version != task.version || place->files_epoch != FilesEpoch(connection)) {
     Close(*place, IdleEnd::kChanged);
@@ -89,13 +82,10 @@ std::optional<IdleConnections::Connection> IdleConnections::Take(const Task& tas
   return std::exchange(place->connection, {});
 }
 
-void IdleConnections::Drop(uint64_t task_id) {
-  const auto found = by_task_.find(task_id);
-  if (found == by_task_.end()) return;
-  Place& place = places_[found->second];
-  if (place.queue) Close(place, IdleEnd::kChanged);
-  free_.push_back(found->second);
-  by_task_.erase(found);
+void IdleConnections::Drop(PlaceId& id) {
+  if (id == kNoPlace) return;
+  if (Has(id)) Close(places_[id], IdleEnd::kChanged);
+  free_.push_back(std::exchange(id, kNoPlace));
 }
 
 bool IdleConnections::CloseOldest(IdleEnd why) {
@@ -116,8 +106,10 @@ void IdleConnections::Expire(Instant now) {
   }
 }
 
-void IdleConnections::CloseAll() {
+void IdleConnections::Clear() {
   while (CloseOldest(IdleEnd::kChanged)) {}
+  free_.clear();
+  for (PlaceId id = 0; id < places_.size(); ++id) free_.push_back(id);
 }
 
 void IdleConnections::OnReadable(SlotRef ref) {

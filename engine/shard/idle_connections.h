@@ -12,7 +12,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/contract/conversation.h"
@@ -38,27 +37,36 @@ class IdleConnections {
     Instant connected, tls_end;
   };
 
+  // Where a task's connection waits. Its owner keeps it with the task, from kNoPlace on.
+  using PlaceId = uint32_t;
+  static constexpr PlaceId kNoPlace = UINT32_MAX;
+
   // All outlive this. `files` may be null.
   IdleConnections(Network& network, const Files* files, BufferPool& buffers)
       : network_(network), files_(files), buffers_(buffers) {}
 
   // Keeps the connection for the task's next run to where `plan` leads; what was kept so far goes.
   // False: something waits in it unread, and it stays the caller's.
-  bool Park(const Task& task, const LegPlan& plan, Connection& connection, Instant now);
+  bool Park(PlaceId& id, const Task& task, const LegPlan& plan, Connection& connection,
+            Instant now);
 
   // The task's connection to where `plan` leads; its events are `slot`'s from now on. nullopt:
   // there is none, or none of use.
-  std::optional<Connection> Take(const Task& task, const LegPlan& plan, SlotRef slot, Instant now);
+  std::optional<Connection> Take(PlaceId id, const Task& task, const LegPlan& plan, SlotRef slot,
+                                 Instant now);
 
-  bool Has(uint64_t task_id) const;
+  bool Has(PlaceId id) const { return id < places_.size() && places_[id].queue != nullptr; }
   // The task goes, changes or rests.
-  void Drop(uint64_t task_id);
+  void Drop(PlaceId& id);
+  // Into the processor's caches: Take is near.
+  void Fetch(PlaceId id) const;
   // The one that waits for longest. False: there is none.
   bool CloseOldest(IdleEnd why);
   // Those that waited too long.
   void Expire(Instant now);
   std::optional<Instant> NextExpiry() const;
-  void CloseAll();
+  // All tasks are gone, and with them their places.
+  void Clear();
 
   // An event of a stream of nobody's in flight: of one parked here, or of none any more.
   void OnReadable(SlotRef ref);
@@ -75,7 +83,7 @@ class IdleConnections {
   // A task's, also while a run has its connection. In a queue: a connection is parked here.
   struct Place : Waiter {
     SlotRef ref;
-    uint64_t task_id = 0, version = 0;
+    uint64_t version = 0;      // the task's
     uint64_t files_epoch = 0;  // of when it was parked, with TLS
     std::string scheme, host, server_name;
     uint16_t port = 0;
@@ -84,8 +92,7 @@ class IdleConnections {
     Connection connection;
   };
 
-  Place& PlaceOf(uint64_t task_id);
-  Place* Find(uint64_t task_id);
+  Place& PlaceOf(PlaceId& id);
   uint64_t FilesEpoch(const Connection& connection) const;
   static bool LeadsTo(const Place& place, const LegPlan& plan);
   bool IsQuiet(Connection& connection);
@@ -96,8 +103,7 @@ class IdleConnections {
   BufferPool& buffers_;
   std::deque<Place> places_;
   std::vector<uint32_t> free_;
-  std::unordered_map<uint64_t, uint32_t> by_task_;  // every place that is not free
-  StartQueue waiting_;                              // parked longest first
+  StartQueue waiting_;  // parked longest first
   std::array<uint64_t, kIdleEnds> closed_{};
 };
 

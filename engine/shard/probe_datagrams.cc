@@ -173,10 +173,14 @@ void ProbeTable::OnEcho(const ReceivedDatagram& message) {
   const auto answer = ParseEchoAnswer(message.from.family, message.bytes);
   if (!answer) return CountStray(StrayReason::kMalformed);
   const Address& asked = answer->error ? answer->to : message.from;
-  const auto claim = echoes_.Find(asked, answer->sequence, answer->payload);
-  if (!claim) return CountStray(StrayReason::kForeign);
-  Slot* slot = EchoSlot(*claim, message.socket, asked);
-  if (!slot) return CountStray(EchoStray(*claim));
+  auto claim = echoes_.Recall(answer->sequence, answer->payload);
+  Slot* slot = claim ? EchoSlot(*claim, message.socket, asked) : nullptr;
+  if (!slot) {
+    claim = echoes_.Find(asked, answer->sequence, answer->payload);
+    if (!claim) return CountStray(StrayReason::kForeign);
+    slot = EchoSlot(*claim, message.socket, asked);
+    if (!slot) return CountStray(EchoStray(*claim));
+  }
   if (!answer->error) return Deliver(*slot, message, answer->payload, claim->number);
   if (message.at > slot->deadline) return CountStray(StrayReason::kLate);
   FailDatagram(*slot, {.outcome = answer->outcome,

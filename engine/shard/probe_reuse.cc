@@ -8,9 +8,10 @@ namespace sonde {
 // The leg just asked for goes over the task's idle connection, if there is one to the same place.
 // Nothing is resolved, connected or shaken; the probe policy judges the address all the same.
 ProbeTable::Next ProbeTable::Reuse(Slot& slot, Instant at) {
-  if (!owner_.KeepsConnection(slot)) return std::nullopt;
+  const IdleConnections::PlaceId* place = owner_.IdlePlaceOf(slot);
+  if (!place) return std::nullopt;
   std::optional<IdleConnections::Connection> idle =
-      idle_.Take(*slot.task, *slot.plan, slot.ref, at);
+      idle_.Take(*place, *slot.task, *slot.plan, slot.ref, at);
   if (!idle) return std::nullopt;
   --slot.legs;  // nothing is opened
   ++counters_.reused;
@@ -42,13 +43,13 @@ ProbeTable::Next ProbeTable::Replace(Slot& slot, Instant at) {
 void ProbeTable::Park(Slot& slot, Instant at) {
   if (slot.plan->keep <= Duration{} || at - slot.leg.connected >= slot.plan->keep) return;
   if (slot.state != Slot::State::kOpen || slot.stream == kNoStream || Unsent(slot)) return;
-  if (!slot.rest.empty() || (slot.tls && !slot.tls->IsIdle()) || !owner_.KeepsConnection(slot)) {
-    return;
-  }
+  if (!slot.rest.empty() || (slot.tls && !slot.tls->IsIdle())) return;
+  IdleConnections::PlaceId* place = owner_.IdlePlaceOf(slot);
+  if (!place) return;
   if (slot.tls) slot.tls->KeepSession();
   IdleConnections::Connection connection{slot.stream, std::move(slot.tls), slot.leg.peer,
                                          slot.leg.connected, slot.leg.tls_end};
-  if (idle_.Park(*slot.task, *slot.plan, connection, at)) {
+  if (idle_.Park(*place, *slot.task, *slot.plan, connection, at)) {
     slot.stream = kNoStream;
   } else {
     slot.tls = std::move(connection.tls);

@@ -71,9 +71,9 @@ class ProbeTable : public NetworkEvents {
     // Where the task's session stands from run to run: made by the table when there is one to keep.
     // Null: nowhere, every handshake is a full one. It stays until the probe was freed.
     virtual std::unique_ptr<TlsMemory>* MemoryOf(Slot&) { return nullptr; }
-    // May its connection be left by a run and for a run of the same task? Asked where the leg's
-    // plan wants it (LegPlan::keep).
-    virtual bool KeepsConnection(const Slot&) const { return false; }
+    // Where its connection waits from run to run of the same task. Null: nowhere, none is kept.
+    // Asked where the leg's plan wants it (LegPlan::keep).
+    virtual IdleConnections::PlaceId* IdlePlaceOf(Slot&) { return nullptr; }
   };
 
   struct Counters {

@@ -175,6 +175,7 @@ void Shard::FetchAhead() {
   if (const Entry* entry = upcoming(2)) {
     fetch(entry->task.get(), sizeof(Task));
     if (entry->record) fetch(&entry->record->tally, sizeof(Tally));
+    probes_.idle().Fetch(entry->idle_place);
   }
   if (const Entry* entry = upcoming(1)) {
     fetch(entry->task->module.get(), kFetchedOptions);
@@ -309,8 +310,9 @@ std::unique_ptr<TlsMemory>* Shard::MemoryOf(ProbeTable::Slot& slot) {
 }
 
 // Who asks for a run wants to see the whole way.
-bool Shard::KeepsConnection(const ProbeTable::Slot& slot) const {
-  return !static_cast<const Entry*>(slot.owner_data)->is_now_run();
+IdleConnections::PlaceId* Shard::IdlePlaceOf(ProbeTable::Slot& slot) {
+  Entry& entry = *static_cast<Entry*>(slot.owner_data);
+  return entry.is_now_run() ? nullptr : &entry.idle_place;
 }
 
 // Hands the scratch result over; the entry lives on to the end of the turn.
@@ -371,7 +373,7 @@ void Shard::Apply(TaskDelta::Upsert upsert) {
   const std::shared_ptr<const Task> old = std::exchange(entry->task, std::move(upsert.task));
   entry->record = std::move(upsert.record);
   if (!fresh && old->version == entry->task->version) return;
-  probes_.idle().Drop(entry->task->id);
+  probes_.idle().Drop(entry->idle_place);
   if (!entry->task->enabled) {
     Halt(*entry, network_.Stamp());
     entry->scheduled = false;
@@ -390,7 +392,7 @@ void Shard::Remove(uint64_t task_id) {
   const auto found = tasks_.find(task_id);
   if (found == tasks_.end()) return;
   Halt(*found->second, network_.Stamp());
-  probes_.idle().Drop(task_id);
+  probes_.idle().Drop(found->second->idle_place);
   tasks_.erase(found);
 }
 
@@ -443,7 +445,7 @@ void Shard::Clear() {
   const Instant now = network_.Stamp();
   while (!now_runs_.empty()) CancelRun(now_runs_.begin()->first);
   for (auto& [id, entry] : tasks_) Halt(*entry, now);
-  probes_.idle().CloseAll();
+  probes_.idle().Clear();
   tasks_.clear();
   ended_now_runs_.clear();
   ready_destinations_.clear();

@@ -114,7 +114,7 @@ class Shard final : private ProbeTable::Owner {
 
   void OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at) override;
   std::unique_ptr<TlsMemory>* MemoryOf(ProbeTable::Slot& slot) override;
-  bool KeepsConnection(const ProbeTable::Slot& slot) const override;
+  IdleConnections::PlaceId* IdlePlaceOf(ProbeTable::Slot& slot) override;
   void AnswerNowRun(NowRun& run);
   void CountScheduledRun(Entry& entry, const Task& task, WallTime finished);
   void ResetEvidence();

@@ -26,6 +26,7 @@ struct Shard::Entry : TimerNode, Waiter {
   bool running = false;
   uint8_t blocked = 0;  // bit per BlockReason of this wait
   uint8_t stalls = 0;   // stand-stills in a row that cost it slots
+  IdleConnections::PlaceId idle_place = IdleConnections::kNoPlace;
 
   bool is_now_run() const { return record == nullptr; }
 };

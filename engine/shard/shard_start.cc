@@ -41,7 +41,7 @@ std::optional<BlockReason> Shard::Blocked(Entry& entry, Instant now) {
 // Connections between two runs give way; who has one of its own needs no other descriptor.
 bool Shard::LacksDescriptor(const Entry& entry) {
   while (network_.DescriptorsLeft() <= limits_.descriptors_reserve) {
-    if (probes_.idle().Has(entry.task->id)) return false;
+    if (probes_.idle().Has(entry.idle_place)) return false;
     if (!probes_.idle().CloseOldest(IdleEnd::kDescriptors)) return true;
   }
   return false;

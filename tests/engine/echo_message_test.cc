@@ -170,6 +170,29 @@ TEST(EchoTable, KnowsItsCookies) {
   }
 }
 
+TEST(EchoTable, RecallsWhatWentOutLastUnderANumber) {
+  EchoTable table(42);
+  const auto payload_of = [](uint64_t cookie) {
+    std::vector<uint8_t> payload(12, 'x');
+    for (size_t i = 0; i < 8; ++i) payload[i] = static_cast<uint8_t>(cookie >> (56 - 8 * i));
+    return payload;
+  };
+  EXPECT_FALSE(table.Recall(0, payload_of(0)));
+  const EchoTable::Mark first = table.Next({70'000, 0x7fffff}, 9, V4());
+  const auto claim = table.Recall(first.sequence, payload_of(first.cookie));
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->index, 70'000u);
+  EXPECT_EQ(claim->generation, 0x7fffffu & EchoTable::kGenerationMask);
+  EXPECT_EQ(claim->number, 9);
+  EXPECT_FALSE(table.Recall(first.sequence, payload_of(first.cookie ^ 1)));
+  EXPECT_FALSE(table.Recall(static_cast<uint16_t>(first.sequence + 1), payload_of(first.cookie)));
+  EXPECT_FALSE(table.Recall(static_cast<uint16_t>(first.sequence + 1), payload_of(0)));
+  EXPECT_FALSE(table.Recall(first.sequence, AsBytes("short")));
+  for (int i = 0; i < 65'536; ++i) static_cast<void>(table.Next({3, 1}, 0, V4()));
+  EXPECT_FALSE(table.Recall(first.sequence, payload_of(first.cookie)));
+  EXPECT_EQ(table.Find(V4(), first.sequence, payload_of(first.cookie))->index, 70'000u);
+}
+
 TEST(EchoTable, GoesBySequenceWithoutCookie) {
   EchoTable table(42);
   EXPECT_FALSE(table.Find(V4(), 0, {}));
