@@ -1,9 +1,12 @@
 #include "engine/contract/tally.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <type_traits>
 #include <utility>
+
+#include "engine/contract/fetch_lines.h"
 
 namespace sonde {
 namespace {
@@ -21,9 +24,10 @@ void Provide(std::atomic<Part*>& part) {
   part.store(new Part, std::memory_order_release);
 }
 
-size_t BucketOf(Duration latency) {
+// No loop that ends early: which bucket it is cannot be foretold.
+size_t BucketOf(double seconds) {
   size_t bucket = 0;
-  while (bucket < kLatencyBounds.size() && latency.seconds() > kLatencyBounds[bucket]) ++bucket;
+  for (const double bound : kLatencyBounds) bucket += seconds > bound;
   return bucket;
 }
 
@@ -46,6 +50,8 @@ size_t SlotIndex(const WindowInfo& window, uint32_t number) {
 
 // A reader that met the writer tries again; a write takes tens of nanoseconds.
 constexpr int kReadTries = 4096;
+// Up to the facts that most runs have.
+constexpr size_t kUsualBytes = 320;
 static_assert(sizeof(ProbeResult) % 8 == 0);
 
 }  // namespace
@@ -106,8 +112,24 @@ void Tally::Record(const ProbeResult& result, WallTime finished) {
 // too.
 void Tally::CountLatency(Duration latency, NativeHistogram* native) {
   if (native != nullptr) native->Count(latency);
-  Add(latency_[BucketOf(latency)], uint32_t{1}, std::memory_order_release);
-  Add(latency_sum_, latency.seconds());
+  const double seconds = latency.seconds();
+  Add(latency_[BucketOf(seconds)], uint32_t{1}, std::memory_order_release);
+  Add(latency_sum_, seconds);
+}
+
+void Tally::Fetch(int step) const {
+  const ResultRing* recent = step > 0 ? recent_.load(std::memory_order_acquire) : nullptr;
+  if (step == 0) {
+    FetchLines(this, kUsualBytes);
+  } else if (step == 1) {
+    for (size_t w = 0; w < kWindows.size(); ++w) {
+      const uint32_t newest = window_slot_[w].load(std::memory_order_relaxed);
+      __builtin_prefetch(&windows_[SlotIndex(kWindows[w], newest)]);
+    }
+    if (recent != nullptr) recent->FetchHead();
+  } else if (recent != nullptr) {
+    recent->FetchNext();
+  }
 }
 
 void Tally::CountSkipped(uint64_t slots) { Add(skipped_, slots); }
@@ -165,11 +187,15 @@ void Tally::CountInWindows(bool passed, WallTime finished) {
 // The version is odd while the words change. A reader that saw one new word (acquire) also sees the
 // odd version stored before it (release), so it cannot take a mixture for a whole.
 void Tally::StoreLast(const ProbeResult& result) {
-  std::array<uint64_t, kResultWords> words;
-  std::memcpy(words.data(), &result, sizeof(result));
+  const auto* bytes = reinterpret_cast<const std::byte*>(&result);
   const uint32_t version = last_version_.load(std::memory_order_relaxed);
   last_version_.store(version + 1, std::memory_order_relaxed);
-  for (size_t i = 0; i < words.size(); ++i) last_[i].store(words[i], std::memory_order_release);
+  // Behind the facts that are set nothing is read: what an earlier result left there may stay.
+  for (size_t i = 0, used = result.bytes_used() / 8; i < used; ++i) {
+    uint64_t word;
+    std::memcpy(&word, bytes + i * 8, sizeof word);
+    last_[i].store(word, std::memory_order_release);
+  }
   const uint32_t next = version + 2;
   last_version_.store(next == 0 ? 2 : next, std::memory_order_release);
 }

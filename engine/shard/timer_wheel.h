@@ -69,9 +69,12 @@ class TimerWheel {
   // anything between two calls; what it arms waits for the next AdvanceTo.
   TimerNode* PopExpired();
 
-  // The gathered timer that PopExpired would hand out `ahead` calls later, if nothing is armed or
-  // cancelled meanwhile; null when there is none. For those who want its memory near by then.
-  TimerNode* Upcoming(unsigned ahead);
+  // The gathered timer that PopExpired will hand out after `node`, which is one, or (null) next;
+  // null when there is none. For those who want its memory near by then.
+  TimerNode* Upcoming(TimerNode* node = nullptr) {
+    TimerLink* next = node ? node->next : expired_.next;
+    return next == &expired_ ? nullptr : &NodeOf(*next);
+  }
 
   // When to call AdvanceTo next; nullopt without timers. Never later than the earliest timer. Exact
   // if that is within about 17 ms (the finest level), otherwise the start of its bucket: waking
