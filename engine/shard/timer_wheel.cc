@@ -22,17 +22,13 @@ TimerWheel::TimerWheel(Instant start)
     : now_(start), tick_(static_cast<uint64_t>(start.ns) >> kTickBits) {
   assert(start.ns >= 0);
   expired_.previous = expired_.next = &expired_;
-  for (auto& level : buckets_) {
-    for (TimerLink& list : level) list.previous = list.next = &list;
-  }
+  for (TimerLink& list : buckets_) list.previous = list.next = &list;
   earliest_ns_.fill(kUnknown);
 }
 
 TimerWheel::~TimerWheel() {
-  for (auto& level : buckets_) {
-    for (TimerLink& list : level) {
-      while (list.next != &list) Unlink(*list.next);
-    }
+  for (TimerLink& list : buckets_) {
+    while (list.next != &list) Unlink(*list.next);
   }
   while (expired_.next != &expired_) Unlink(*expired_.next);
 }
@@ -43,23 +39,23 @@ void TimerWheel::Place(TimerNode& node) {
   const uint64_t tick =
       node.when <= now_ ? tick_ : static_cast<uint64_t>(node.when.ns) >> kTickBits;
   const uint64_t difference = tick ^ tick_;
-  const unsigned level =
-      difference == 0 ? 0 : (static_cast<unsigned>(std::bit_width(difference)) - 1) / kSlotBits;
-  const unsigned slot = static_cast<unsigned>(tick >> (level * kSlotBits)) & (kSlots - 1);
-  uint64_t& occupied = Occupied(level, slot);
+  const auto width = static_cast<unsigned>(std::bit_width(difference));
+  const unsigned level = width <= kFinestBits ? 0 : 1 + (width - kFinestBits - 1) / kUpperBits;
+  const unsigned slot = static_cast<unsigned>(tick >> ShiftOf(level)) & ((1u << BitsOf(level)) - 1);
+  const unsigned bucket = BucketOf(level, slot);
   if (level == 0) {
     const int64_t when_ns = std::max<int64_t>(node.when.ns, 0);
     int64_t& earliest = earliest_ns_[slot];
-    if ((occupied & Bit(slot)) == 0) {
+    if (!Occupied(bucket)) {
       earliest = when_ns;
     } else if (earliest != kUnknown) {
       earliest = std::min(earliest, when_ns);
     }
   }
-  occupied |= Bit(slot);
+  Occupy(level, bucket);
   node.level_ = static_cast<uint8_t>(level);
-  node.slot_ = static_cast<uint8_t>(slot);
-  PushBack(buckets_[level][slot], node);
+  node.slot_ = static_cast<uint16_t>(slot);
+  PushBack(buckets_[bucket], node);
 }
 
 void TimerWheel::Arm(TimerNode& node, Instant when) {
@@ -74,9 +70,10 @@ void TimerWheel::Cancel(TimerNode& node) {
   Unlink(node);
   --armed_count_;
   if (node.level_ == kExpired) return;
-  const TimerLink& list = buckets_[node.level_][node.slot_];
+  const unsigned bucket = BucketOf(node.level_, node.slot_);
+  const TimerLink& list = buckets_[bucket];
   if (list.next == &list) {
-    Occupied(node.level_, node.slot_) &= ~Bit(node.slot_);
+    Vacate(node.level_, bucket);
   } else if (node.level_ == 0 && node.when.ns <= earliest_ns_[node.slot_]) {
     earliest_ns_[node.slot_] = kUnknown;
   }
@@ -84,40 +81,41 @@ void TimerWheel::Cancel(TimerNode& node) {
 
 std::optional<unsigned> TimerWheel::LowestLevel() const {
   for (unsigned level = 0; level < kLevels; ++level) {
-    uint64_t any = 0;
-    for (const uint64_t word : occupied_[level]) any |= word;
-    if (any != 0) return level;
+    if (any_[level] != 0) return level;
   }
   return std::nullopt;
 }
 
 unsigned TimerWheel::FirstSlot(unsigned level) const {
-  unsigned word = 0;
-  while (occupied_[level][word] == 0) ++word;
-  return word * 64 + static_cast<unsigned>(std::countr_zero(occupied_[level][word]));
+  // The words of a level are numbered without a gap: its first one's number modulo 64 is where the
+  // search begins.
+  const unsigned first = BucketOf(level, 0) / 64;
+  const auto ahead =
+      static_cast<unsigned>(std::countr_zero(std::rotr(any_[level], static_cast<int>(first % 64))));
+  return ahead * 64 + static_cast<unsigned>(std::countr_zero(occupied_[first + ahead]));
 }
 
 // First tick of a bucket ahead of the wheel: its level shares all higher groups with tick_.
 uint64_t TimerWheel::StartTick(unsigned level, unsigned slot) const {
-  const unsigned shift = level * kSlotBits;
-  const uint64_t above = tick_ >> shift >> kSlotBits;
-  return ((above << kSlotBits) | slot) << shift;
+  const unsigned shift = ShiftOf(level), bits = BitsOf(level);
+  const uint64_t above = tick_ >> shift >> bits;
+  return ((above << bits) | slot) << shift;
 }
 
 // The nodes are not touched: each would be a cache miss. They go on naming their bucket.
 void TimerWheel::GatherAll(unsigned slot) {
-  TimerLink& list = buckets_[0][slot];
+  TimerLink& list = buckets_[slot];
   expired_.previous->next = list.next;
   list.next->previous = expired_.previous;
   list.previous->next = &expired_;
   expired_.previous = list.previous;
   list.previous = list.next = &list;
-  Occupied(0, slot) &= ~Bit(slot);
+  Vacate(0, slot);
 }
 
 // The bucket of the current tick: some of its timers may be due later within the tick.
 void TimerWheel::GatherDue(unsigned slot, Instant now) {
-  TimerLink& list = buckets_[0][slot];
+  TimerLink& list = buckets_[slot];
   int64_t earliest = INT64_MAX;
   for (TimerLink* link = list.next; link != &list;) {
     TimerNode& node = NodeOf(*link);
@@ -131,12 +129,12 @@ void TimerWheel::GatherDue(unsigned slot, Instant now) {
     PushBack(expired_, node);
   }
   earliest_ns_[slot] = earliest;
-  if (list.next == &list) Occupied(0, slot) &= ~Bit(slot);
+  if (list.next == &list) Vacate(0, slot);
 }
 
 void TimerWheel::MoveDown(unsigned level, unsigned slot) {
-  TimerLink& list = buckets_[level][slot];
-  Occupied(level, slot) &= ~Bit(slot);
+  TimerLink& list = buckets_[BucketOf(level, slot)];
+  Vacate(level, BucketOf(level, slot));
   // In a large fleet each node is a cache miss, and names the next one. A second walk, from the
   // end, misses at the same time; the first finds that half in the cache.
   const TimerLink* ahead = list.previous;
@@ -190,7 +188,7 @@ std::optional<Instant> TimerWheel::NextWake() const {
   int64_t& earliest = earliest_ns_[slot];
   if (earliest == kUnknown) {
     earliest = INT64_MAX;
-    const TimerLink& list = buckets_[0][slot];
+    const TimerLink& list = buckets_[slot];
     for (const TimerLink* link = list.next; link != &list; link = link->next) {
       earliest = std::min(earliest, static_cast<const TimerNode*>(link)->when.ns);
     }

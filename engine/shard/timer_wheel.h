@@ -1,11 +1,12 @@
 // The timers of one shard: hierarchical, intrusive, O(1) to arm and to cancel. It allocates nothing
 // and knows no clock: it is told the time. Used on the shard's thread only.
 //
-// A tick is 2^16 ns (65.536 us). Six levels of 256 buckets reach past the last Instant, so no
-// timer is ever out of range. A timer stands on the level of the highest group of eight bits in
-// which its tick differs from the wheel's; when the wheel enters a bucket of an upper level, the
-// bucket's timers move down. Two things follow: all timers of one tick stand in one bucket, in the
-// order they were armed; and every timer of a level is due before any of the level above.
+// A tick is 2^16 ns (65.536 us). A level of 4,096 buckets and five of 256 reach past the last
+// Instant, so no timer is ever out of range. A timer stands on the level of the highest group of
+// bits in which its tick differs from the wheel's; when the wheel enters a bucket of an upper
+// level, the bucket's timers move down. Two things follow: all timers of one tick stand in one
+// bucket, in the order they were armed; and every timer of a level is due before any of the level
+// above.
 #pragma once
 
 #include <array>
@@ -41,7 +42,7 @@ class TimerNode : private TimerLink {
  private:
   friend class TimerWheel;
   uint8_t level_ = 0;
-  uint8_t slot_ = 0;
+  uint16_t slot_ = 0;
 };
 static_assert(sizeof(TimerNode) <= 32);
 
@@ -77,7 +78,7 @@ class TimerWheel {
   }
 
   // When to call AdvanceTo next; nullopt without timers. Never later than the earliest timer. Exact
-  // if that is within about 17 ms (the finest level), otherwise the start of its bucket: waking
+  // if that is within about 0.3 s (the finest level), otherwise the start of its bucket: waking
   // then moves it closer. A gathered timer that waits to be popped means now().
   std::optional<Instant> NextWake() const;
 
@@ -86,12 +87,22 @@ class TimerWheel {
 
  private:
   static constexpr unsigned kTickBits = 16;
-  // Of 256 buckets each, so that a timer of seconds moves down twice in its life: in a large fleet
-  // each move is a cache miss.
-  static constexpr unsigned kSlotBits = 8;
-  static constexpr unsigned kSlots = 1u << kSlotBits;
+  // In a large fleet each move down is a cache miss: a timer of seconds has one in its life, one of
+  // less than 0.1 s mostly none.
+  static constexpr unsigned kFinestBits = 12, kUpperBits = 8;
   static constexpr unsigned kLevels = 6;
-  static_assert(kTickBits + kLevels * kSlotBits >= 63, "the top level reaches the last Instant");
+  static_assert(kTickBits + kFinestBits + (kLevels - 1) * kUpperBits >= 63,
+                "the top level reaches the last Instant");
+  static constexpr unsigned kFinestSlots = 1u << kFinestBits, kUpperSlots = 1u << kUpperBits;
+  static constexpr unsigned kBuckets = kFinestSlots + (kLevels - 1) * kUpperSlots;
+  static constexpr unsigned BitsOf(unsigned level) { return level == 0 ? kFinestBits : kUpperBits; }
+  // The bits of a tick below a level's.
+  static constexpr unsigned ShiftOf(unsigned level) {
+    return level == 0 ? 0 : kFinestBits + (level - 1) * kUpperBits;
+  }
+  static constexpr unsigned BucketOf(unsigned level, unsigned slot) {
+    return level == 0 ? slot : kFinestSlots + (level - 1) * kUpperSlots + slot;
+  }
   static constexpr uint8_t kExpired = kLevels;  // level_ of a gathered node
   static constexpr int64_t kUnknown = -1;
 
@@ -107,18 +118,26 @@ class TimerWheel {
   std::optional<unsigned> LowestLevel() const;
   unsigned FirstSlot(unsigned level) const;  // of a level with timers
 
-  uint64_t& Occupied(unsigned level, unsigned slot) { return occupied_[level][slot / 64]; }
-  static uint64_t Bit(unsigned slot) { return uint64_t{1} << (slot % 64); }
+  bool Occupied(unsigned bucket) const { return (occupied_[bucket / 64] & Bit(bucket)) != 0; }
+  void Occupy(unsigned level, unsigned bucket) {
+    occupied_[bucket / 64] |= Bit(bucket);
+    any_[level] |= Bit(bucket / 64);
+  }
+  void Vacate(unsigned level, unsigned bucket) {
+    if ((occupied_[bucket / 64] &= ~Bit(bucket)) == 0) any_[level] &= ~Bit(bucket / 64);
+  }
+  static uint64_t Bit(unsigned number) { return uint64_t{1} << (number % 64); }
 
   Instant now_;
   uint64_t tick_;  // of now_
   size_t armed_count_ = 0;
-  std::array<std::array<uint64_t, kSlots / 64>, kLevels> occupied_{};  // bit per bucket
+  std::array<uint64_t, kBuckets / 64> occupied_{};  // bit per bucket
+  std::array<uint64_t, kLevels> any_{};  // bit per word of `occupied_`, by its number modulo 64
   TimerLink expired_;
   // Smallest `when` per bucket of the finest level; kUnknown after the timer it came from was
   // cancelled, until somebody asks.
-  mutable std::array<int64_t, kSlots> earliest_ns_;
-  std::array<std::array<TimerLink, kSlots>, kLevels> buckets_;  // circular lists
+  mutable std::array<int64_t, kFinestSlots> earliest_ns_;
+  std::array<TimerLink, kBuckets> buckets_;  // circular lists
 };
 
 }  // namespace sonde
