@@ -14,18 +14,23 @@ namespace {
 // Four decimal numbers up to 255 without leading zeros, as inet_pton takes them: read for each leg
 // of each probe.
 bool ParseIpv4(std::string_view text, uint8_t* out) {
-  size_t at = 0;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto digit = [&] { return at == end ? 10 : static_cast<unsigned>(*at - '0'); };
   for (int part = 0; part < 4; ++part) {
-    if (part > 0 && (at == text.size() || text[at++] != '.')) return false;
-    const size_t begin = at;
-    unsigned number = 0;
-    while (at < text.size() && text[at] >= '0' && text[at] <= '9' && at - begin < 3) {
-      number = number * 10 + static_cast<unsigned>(text[at++] - '0');
+    if (part > 0 && (at == end || *at++ != '.')) return false;
+    unsigned number = digit();
+    if (number > 9) return false;
+    ++at;
+    for (int more = 0; more < 2 && digit() <= 9; ++more) {
+      if (number == 0) return false;
+      number = number * 10 + digit();
+      ++at;
     }
-    if (at == begin || number > 255 || (text[begin] == '0' && at - begin > 1)) return false;
+    if (number > 255) return false;
     out[part] = static_cast<uint8_t>(number);
   }
-  return at == text.size();
+  return at == end;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -19,6 +20,12 @@ struct Address {
   std::array<uint8_t, 16> bytes{};  // network order; IPv4 uses the first four
 
   auto operator<=>(const Address&) const = default;
+  bool operator==(const Address& other) const {  // without a call: it is asked for each datagram
+    const auto words = std::bit_cast<std::array<uint64_t, 2>>(bytes);
+    const auto others = std::bit_cast<std::array<uint64_t, 2>>(other.bytes);
+    return words[0] == others[0] && words[1] == others[1] && port == other.port &&
+           family == other.family && scope == other.scope;
+  }
 
   // "192.0.2.1", "2001:db8::1", "fe80::1%3"; no brackets, no port. nullopt for anything else.
   static std::optional<Address> ParseLiteral(std::string_view text, uint16_t port = 0);

@@ -170,6 +170,8 @@ class FactSet {
     std::memmove(values_ + at, values_ + at + 1, (size() - at - 1) * sizeof(double));
     word_ -= bit + kOne;
   }
+  // None is set. What the values were stays behind, where nobody sees it.
+  void Reset() { word_ = 0; }
   bool Has(Fact fact) const { return (word_ & Bit(fact)) != 0; }
   std::optional<double> Get(Fact fact) const {
     const uint64_t bit = Bit(fact);
@@ -178,6 +180,8 @@ class FactSet {
   }
   size_t size() const { return static_cast<size_t>(word_ >> kCountShift); }
   uint64_t present() const { return word_ & (kOne - 1); }
+  // Of its bytes those that say anything: the first so many.
+  size_t bytes_used() const { return sizeof word_ + size() * sizeof(double); }
 
  private:
   static constexpr unsigned kCountShift = 59;

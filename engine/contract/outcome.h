@@ -1,6 +1,8 @@
 // How a run ended: one closed list, the same words in the result, the metric, the API and the page.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -155,7 +157,14 @@ constexpr Verdict VerdictOf(Fault fault) {
          : fault == Fault::kProber ? Verdict::kInconclusive
                                    : Verdict::kFailed;
 }
-inline Verdict VerdictOf(Outcome outcome) { return VerdictOf(Info(outcome).fault); }
+inline constexpr std::array kVerdictOfOutcome = {
+#define SONDE_OUTCOME_VERDICT(name, phase, reason, fault, sentence) VerdictOf(Fault::k##fault),
+    SONDE_OUTCOMES(SONDE_OUTCOME_VERDICT)
+#undef SONDE_OUTCOME_VERDICT
+};
+constexpr Verdict VerdictOf(Outcome outcome) {
+  return kVerdictOfOutcome[static_cast<size_t>(outcome)];
+}
 std::string_view VerdictName(Verdict verdict);  // success, failed, inconclusive
 
 }  // namespace sonde

@@ -2,6 +2,7 @@
 // only when somebody wants them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <type_traits>
@@ -33,6 +34,20 @@ struct ProbeResult {
   FactSet facts;
 
   Verdict verdict() const { return VerdictOf(outcome); }
+  // As one just made, but that the room for facts is not wiped.
+  void Reset() {
+    due = started = {};
+    duration = {};
+    texts_hash = 0;
+    for (uint32_t& stage : stage_us) stage = 0;
+    stages_reached = 0;
+    outcome = Outcome::kProberInternal;
+    latency_recorded = false;
+    legs = 0;
+    facts.Reset();
+  }
+  // Of its bytes those that say anything: the first so many.
+  size_t bytes_used() const { return offsetof(ProbeResult, facts) + facts.bytes_used(); }
   void AddStage(Stage stage, Duration time) {
     stage_us[static_cast<size_t>(stage)] += static_cast<uint32_t>(time.ns / 1000);
     stages_reached = static_cast<uint8_t>(stages_reached | (1u << static_cast<unsigned>(stage)));

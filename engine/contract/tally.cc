@@ -1,9 +1,10 @@
 #include "engine/contract/tally.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
-#include <type_traits>
-#include <utility>
+
+#include "engine/contract/fetch_lines.h"
 
 namespace sonde {
 namespace {
@@ -21,9 +22,10 @@ void Provide(std::atomic<Part*>& part) {
   part.store(new Part, std::memory_order_release);
 }
 
-size_t BucketOf(Duration latency) {
+// No loop that ends early: which bucket it is cannot be foretold.
+size_t BucketOf(double seconds) {
   size_t bucket = 0;
-  while (bucket < kLatencyBounds.size() && latency.seconds() > kLatencyBounds[bucket]) ++bucket;
+  for (const double bound : kLatencyBounds) bucket += seconds > bound;
   return bucket;
 }
 
@@ -44,8 +46,51 @@ size_t SlotIndex(const WindowInfo& window, uint32_t number) {
   return window.first + number % window.slots;
 }
 
+// Where a moment falls in each window.
+struct Places {
+  static constexpr Duration kFor = kWindows[0].slot;  // the others' slots are multiples of it
+  static_assert(kWindows[1].slot.ns % kFor.ns == 0 && kWindows[2].slot.ns % kFor.ns == 0);
+
+  int64_t begin_ns = -kFor.ns;  // good for kFor from here on
+  std::array<uint32_t, kWindows.size()> number{};
+  std::array<uint8_t, kWindows.size()> index{};
+};
+
+// Runs of one thread end one after the other: most fall where the last one did.
+const Places& PlacesOf(WallTime time) {
+  thread_local Places places;
+  const int64_t ns = std::max<int64_t>(time.ns, 0);
+  if (ns >= places.begin_ns && ns - places.begin_ns < Places::kFor.ns) return places;
+  places.begin_ns = ns - ns % Places::kFor.ns;
+  for (size_t w = 0; w < kWindows.size(); ++w) {
+    places.number[w] = SlotNumber(kWindows[w], time);
+    places.index[w] = static_cast<uint8_t>(SlotIndex(kWindows[w], places.number[w]));
+  }
+  return places;
+}
+
+using WindowSlots = std::array<std::atomic<uint32_t>, kWindowSlots>;
+
+// The window's newest slot was another one. Gives the place of the slot to count in.
+size_t EnterSlot(const WindowInfo& window, uint32_t number, std::atomic<uint32_t>& newest_slot,
+                 WindowSlots& windows) {
+  const uint32_t newest = newest_slot.load(std::memory_order_relaxed);
+  // The wall clock went back a little: count where we are.
+  if (number < newest && newest - number < window.slots) return SlotIndex(window, newest);
+  // Forward: zero what was not visited. Back by more than the window: it starts anew.
+  const uint32_t stale =
+      number > newest ? std::min<uint32_t>(number - newest, window.slots) : window.slots;
+  for (uint32_t i = 0; i < stale; ++i) {
+    windows[SlotIndex(window, number + window.slots - i)].store(0, std::memory_order_relaxed);
+  }
+  newest_slot.store(number, std::memory_order_release);
+  return SlotIndex(window, number);
+}
+
 // A reader that met the writer tries again; a write takes tens of nanoseconds.
 constexpr int kReadTries = 4096;
+// Up to the facts that most runs have.
+constexpr size_t kUsualBytes = 320;
 static_assert(sizeof(ProbeResult) % 8 == 0);
 
 }  // namespace
@@ -106,8 +151,24 @@ void Tally::Record(const ProbeResult& result, WallTime finished) {
 // too.
 void Tally::CountLatency(Duration latency, NativeHistogram* native) {
   if (native != nullptr) native->Count(latency);
-  Add(latency_[BucketOf(latency)], uint32_t{1}, std::memory_order_release);
-  Add(latency_sum_, latency.seconds());
+  const double seconds = latency.seconds();
+  Add(latency_[BucketOf(seconds)], uint32_t{1}, std::memory_order_release);
+  Add(latency_sum_, seconds);
+}
+
+void Tally::Fetch(int step) const {
+  const ResultRing* recent = step > 0 ? recent_.load(std::memory_order_acquire) : nullptr;
+  if (step == 0) {
+    FetchLines(this, kUsualBytes);
+  } else if (step == 1) {
+    for (size_t w = 0; w < kWindows.size(); ++w) {
+      const uint32_t newest = window_slot_[w].load(std::memory_order_relaxed);
+      __builtin_prefetch(&windows_[SlotIndex(kWindows[w], newest)]);
+    }
+    if (recent != nullptr) recent->FetchHead();
+  } else if (recent != nullptr) {
+    recent->FetchNext();
+  }
 }
 
 void Tally::CountSkipped(uint64_t slots) { Add(skipped_, slots); }
@@ -136,40 +197,30 @@ std::atomic<uint32_t>* Tally::ReasonCell(Outcome outcome) {
   }
 }
 
-// Each window by itself: its lengths are constants then, and dividing by them is multiplying.
 void Tally::CountInWindows(bool passed, WallTime finished) {
-  const auto count = [&]<size_t w>(std::integral_constant<size_t, w>) {
-    constexpr const WindowInfo& window = kWindows[w];
-    const uint32_t newest = window_slot_[w].load(std::memory_order_relaxed);
-    uint32_t number = SlotNumber(window, finished);
-    if (number < newest && newest - number < window.slots) {
-      number = newest;  // the wall clock went back a little: count where we are
-    } else if (number != newest) {
-      // Forward: zero what was not visited. Back by more than the window: it starts anew.
-      const uint32_t stale =
-          number > newest ? std::min<uint32_t>(number - newest, window.slots) : window.slots;
-      for (uint32_t i = 0; i < stale; ++i) {
-        windows_[SlotIndex(window, number + window.slots - i)].store(0, std::memory_order_relaxed);
-      }
-      window_slot_[w].store(number, std::memory_order_release);
-    }
-    std::atomic<uint32_t>& slot = windows_[SlotIndex(window, number)];
+  const Places& places = PlacesOf(finished);
+  for (size_t w = 0; w < kWindows.size(); ++w) {
+    const uint32_t number = places.number[w];
+    const bool same = window_slot_[w].load(std::memory_order_relaxed) == number;
+    std::atomic<uint32_t>& slot =
+        windows_[same ? places.index[w]
+                      : EnterSlot(kWindows[w], number, window_slot_[w], windows_)];
     slot.store(Counted(slot.load(std::memory_order_relaxed), passed), std::memory_order_relaxed);
-  };
-  [&]<size_t... all>(std::index_sequence<all...>) {
-    (count(std::integral_constant<size_t, all>()), ...);
   }
-  (std::make_index_sequence<kWindows.size()>());
 }
 
 // The version is odd while the words change. A reader that saw one new word (acquire) also sees the
 // odd version stored before it (release), so it cannot take a mixture for a whole.
 void Tally::StoreLast(const ProbeResult& result) {
-  std::array<uint64_t, kResultWords> words;
-  std::memcpy(words.data(), &result, sizeof(result));
+  const auto* bytes = reinterpret_cast<const std::byte*>(&result);
   const uint32_t version = last_version_.load(std::memory_order_relaxed);
   last_version_.store(version + 1, std::memory_order_relaxed);
-  for (size_t i = 0; i < words.size(); ++i) last_[i].store(words[i], std::memory_order_release);
+  // Behind the facts that are set nothing is read: what an earlier result left there may stay.
+  for (size_t i = 0, used = result.bytes_used() / 8; i < used; ++i) {
+    uint64_t word;
+    std::memcpy(&word, bytes + i * 8, sizeof word);
+    last_[i].store(word, std::memory_order_release);
+  }
   const uint32_t next = version + 2;
   last_version_.store(next == 0 ? 2 : next, std::memory_order_release);
 }

@@ -48,23 +48,26 @@ struct TargetPlan {
 };
 
 struct Task {
-  uint64_t id = 0;   // hash of the name for tasks of a file
-  std::string name;  // unique
+  // What a run reads, together: in a large fleet each line of it is a cache miss.
+  static constexpr size_t kBytesOfRuns = 112;
+  uint64_t id = 0;  // hash of the name for tasks of a file
   const Prober* prober = nullptr;
-  std::string target;  // as written
-  std::string application;
-  std::vector<std::pair<std::string, std::string>> labels;  // sorted by name, names unique and free
   std::shared_ptr<const Module> module;
   std::shared_ptr<const TargetPlan> plan;
   Schedule schedule;
   Duration timeout = Seconds(5);
-  bool enabled = true;
-  TaskMetrics metrics;
+  std::shared_ptr<const ProbePolicy> policy;  // of a run on request; null: none of its own
   // A run on request asks the name servers themselves, and may be kept from more than the process's
   // policy forbids.
   bool fresh_names = false;
-  std::shared_ptr<const ProbePolicy> policy;  // null: none of its own
-  uint64_t version = 0;                       // hash of everything above; equal version = same task
+  bool enabled = true;
+  TaskMetrics metrics;
+
+  std::string name;    // unique
+  std::string target;  // as written
+  std::string application;
+  std::vector<std::pair<std::string, std::string>> labels;  // sorted by name, names unique and free
+  uint64_t version = 0;  // hash of everything above; equal version = same task
 };
 
 // What a run that goes well reports: for counting series ahead of any run, not for judging.

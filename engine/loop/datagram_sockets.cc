@@ -76,14 +76,18 @@ SharedSocket DatagramSockets::Join(Transport transport, IpFamily family,
     if (found++ == wanted) chosen = static_cast<SocketId>(i);
   }
   SharedSocket result;
+  bool opened = false;
   if (chosen == kNoSocket && found < pool) {
+    opened = true;
     chosen = Open({transport, family, options.source, options.interface, options.dscp, datagram},
                   &result);
   }
   if (chosen == kNoSocket) chosen = first;  // a smaller pool will do
   if (chosen == kNoSocket) return result;
   last = {chosen, turn_in_pool_};
-  return Use(chosen);
+  result = Use(chosen);
+  result.opened = opened;
+  return result;
 }
 
 SharedSocket DatagramSockets::Use(SocketId id) {

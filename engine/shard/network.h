@@ -65,6 +65,7 @@ struct SharedSocket {
   SocketId socket = kNoSocket;  // kNoSocket: error says why
   int error = 0;
   bool misconfigured = false;  // as ConnectResult's; also: ICMP is not allowed to this process
+  bool opened = false;         // a new one, which took time
   uint16_t echo_id = 0;        // ICMP: the identifier of its echo messages
 };
 

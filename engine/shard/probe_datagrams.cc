@@ -24,9 +24,9 @@ uint16_t TokenOf(Bytes message) { return static_cast<uint16_t>(message[0] << 8 |
 
 // ---- opening and closing ------------------------------------------------------------------------
 
-ProbeTable::Next ProbeTable::JoinSocket(Slot& slot) {
+ProbeTable::Next ProbeTable::JoinSocket(Slot& slot, Instant now) {
   const LegPlan& plan = *slot.plan;
-  slot.leg.connect_start = network_.Stamp();
+  slot.leg.connect_start = now.stamped() ? now : network_.Stamp();
   slot.shared = network_.Join(plan.transport, slot.leg.peer.family, *plan.network,
                               plan.datagram ? *plan.datagram : kDefaults);
   const SharedSocket& shared = slot.shared;
@@ -50,7 +50,7 @@ ProbeTable::Next ProbeTable::JoinSocket(Slot& slot) {
     }
     slot.leg.token = *token;
   }
-  slot.leg.connected = network_.Stamp();
+  slot.leg.connected = shared.opened ? network_.Stamp() : slot.leg.connect_start;
   return Opened(slot, slot.leg.connected);
 }
 

@@ -167,23 +167,24 @@ ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at
   }
   if (plan.address) {
     slot.leg.resolved = true;
-    return ConnectTo(slot, *plan.address);
+    return ConnectTo(slot, *plan.address, {});
   }
   slot.state = Slot::State::kResolving;
-  slot.leg.resolve_start = network_.Stamp();
+  // The run's first leg begins with the run.
+  slot.leg.resolve_start = at == slot.started ? at : network_.Stamp();
   const auto answer = slot.task->fresh_names && plan.network->resolver_cache
                           ? network_.Resolve(slot.ref, plan.host, Uncached(*plan.network))
                           : network_.Resolve(slot.ref, plan.host, *plan.network);
-  return answer ? Resolved(slot, *answer) : std::nullopt;
+  return answer ? Resolved(slot, *answer, true) : std::nullopt;
 }
 
-ProbeTable::Next ProbeTable::Resolved(Slot& slot, const ResolveAnswer& answer) {
+ProbeTable::Next ProbeTable::Resolved(Slot& slot, const ResolveAnswer& answer, bool at_once) {
   slot.leg.resolve_end = answer.at;
   if (answer.outcome != Outcome::kOk) {
     return FailLeg(slot, answer.outcome, Info(answer.outcome).sentence, answer.at);
   }
   slot.leg.resolved = true;
-  return ConnectTo(slot, answer.address);
+  return ConnectTo(slot, answer.address, at_once ? answer.at : Instant{});
 }
 
 // nullopt: the leg may go there.
@@ -194,7 +195,8 @@ ProbeTable::Next ProbeTable::JudgePeer(Slot& slot) {
   return FailLeg(slot, Outcome::kProberPolicy, DeniedBy(decision.rule), network_.Stamp());
 }
 
-ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
+// `now`: a reading of the clock that is as good as another; unset: there is none.
+ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address, Instant now) {
   slot.leg.peer = address;
   slot.leg.peer.port = slot.plan->port;
   if (Next refused = JudgePeer(slot)) return refused;
@@ -203,7 +205,7 @@ ProbeTable::Next ProbeTable::ConnectTo(Slot& slot, const Address& address) {
     return FailLeg(slot, Outcome::kProberConfig, "source_ip_address is not an address",
                    network_.Stamp());
   }
-  if (slot.plan->transport != Transport::kTcp) return JoinSocket(slot);
+  if (slot.plan->transport != Transport::kTcp) return JoinSocket(slot, now);
   slot.state = Slot::State::kConnecting;
   if (idle_.size() > 0 && network_.DescriptorsLeft() == 0) {
     idle_.CloseOldest(IdleEnd::kDescriptors);
@@ -239,7 +241,7 @@ ProbeTable::Next ProbeTable::Opened(Slot& slot, Instant at) {
 void ProbeTable::OnResolved(SlotRef ref, const ResolveAnswer& answer) {
   Slot* slot = Find(ref);
   if (!slot || slot->state != Slot::State::kResolving) return;
-  if (const Next next = Resolved(*slot, answer)) Drive(*slot, *next, answer.at);
+  if (const Next next = Resolved(*slot, answer, false)) Drive(*slot, *next, answer.at);
 }
 
 void ProbeTable::OnConnected(SlotRef ref, Instant at) {

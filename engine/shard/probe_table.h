@@ -147,9 +147,9 @@ class ProbeTable : public NetworkEvents {
   template <typename Check>
   ProbePolicy::Decision Judge(const Slot& slot, Check&& check);
   Next OpenLeg(Slot& slot, const LegPlan& plan, Instant at);
-  Next Resolved(Slot& slot, const ResolveAnswer& answer);
+  Next Resolved(Slot& slot, const ResolveAnswer& answer, bool at_once);
   Next JudgePeer(Slot& slot);
-  Next ConnectTo(Slot& slot, const Address& address);
+  Next ConnectTo(Slot& slot, const Address& address, Instant now);
   Next FailLeg(Slot& slot, Outcome outcome, std::string_view detail, Instant at);
   Next Opened(Slot& slot, Instant at);
   void Inspect(Slot& slot);
@@ -167,7 +167,7 @@ class ProbeTable : public NetworkEvents {
   void Park(Slot& slot, Instant at);
 
   // Datagram legs: probe_datagrams.cc.
-  Next JoinSocket(Slot& slot);
+  Next JoinSocket(Slot& slot, Instant now);
   void LeaveSocket(Slot& slot);
   void QueueDatagram(Slot& slot);
   void SendFullBatch();

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/contract/fetch_lines.h"
 #include "engine/shard/shard_entry.h"
 
 namespace sonde {
@@ -159,28 +160,31 @@ void Shard::ClockStepped(Duration wall_minus_mono) {
   }
 }
 
-// A fleet does not fit a processor's caches: what the next starts will read is fetched while this
-// one works. One pointer a step, for what a pointer is read from must be there by then.
+// What the next starts will read is fetched while this one works. One pointer a step, for what a
+// pointer is read from must be there by then.
 void Shard::FetchAhead() {
-  const auto fetch = [](const void* object, size_t bytes) {
-    for (size_t at = 0; at < bytes; at += 64) {
-      __builtin_prefetch(static_cast<const char*>(object) + at);
-    }
+  const Entry* entry = nullptr;
+  TimerNode* node = nullptr;
+  const auto next = [&] {
+    node = wheel_.Upcoming(node);
+    entry = node && node->tag == Entry::kTag ? static_cast<const Entry*>(node) : nullptr;
+    return node != nullptr;
   };
-  const auto upcoming = [this](unsigned ahead) -> const Entry* {
-    const TimerNode* node = wheel_.Upcoming(ahead);
-    return node && node->tag == Entry::kTag ? static_cast<const Entry*>(node) : nullptr;
-  };
-  if (const TimerNode* node = wheel_.Upcoming(3)) fetch(node, sizeof(Entry));
-  if (const Entry* entry = upcoming(2)) {
-    fetch(entry->task.get(), sizeof(Task));
-    if (entry->record) fetch(&entry->record->tally, sizeof(Tally));
+  if (!next()) return;
+  if (entry && entry->record) entry->record->tally.Fetch(2);
+  if (!next()) return;
+  if (entry) {
+    FetchLines(entry->task->module.get(), kFetchedOptions);
+    FetchLines(entry->task->plan.get(), kFetchedOptions);
+    if (entry->record) entry->record->tally.Fetch(1);
+  }
+  if (!next()) return;
+  if (entry) {
+    FetchLines(entry->task.get(), Task::kBytesOfRuns);
+    if (entry->record) entry->record->tally.Fetch(0);
     probes_.idle().Fetch(entry->idle_place);
   }
-  if (const Entry* entry = upcoming(1)) {
-    fetch(entry->task->module.get(), kFetchedOptions);
-    fetch(entry->task->plan.get(), kFetchedOptions);
-  }
+  if (next()) FetchLines(node, sizeof(Entry));
 }
 
 void Shard::OnTimer(TimerNode& node, Instant now) {
@@ -263,7 +267,7 @@ void Shard::OnProbeFinished(ProbeTable::Slot& slot, Outcome outcome, Instant at)
   const Verdict verdict = VerdictOf(outcome);
   const bool passed = verdict == Verdict::kSuccess;
 
-  result_ = ProbeResult{};
+  result_.Reset();
   if (entry.is_now_run()) {
     result_.due = result_.started = ToWall(slot.started);
   } else {
@@ -421,7 +425,7 @@ void Shard::CancelRun(uint64_t run) {
 // A run-now entry that never started.
 void Shard::EndNowRun(NowRun& entry, Outcome outcome, Instant at) {
   Halt(entry, at);
-  result_ = ProbeResult{};
+  result_.Reset();
   result_.started = result_.due = ToWall(at);
   result_.outcome = outcome;
   result_.facts.Set(Fact::kSuccess, 0);

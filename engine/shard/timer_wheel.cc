@@ -131,11 +131,9 @@ std::optional<TimerWheel::Found> TimerWheel::First() const {
   return first;
 }
 
+// The nodes are not touched: each would be a cache miss. They go on naming their bucket.
 void TimerWheel::GatherAll(unsigned slot) {
   TimerLink& list = Bucket(0, slot);
-  for (TimerLink* link = list.next; link != &list; link = link->next) {
-    NodeOf(*link).level_ = kExpired;
-  }
   expired_.previous->next = list.next;
   list.next->previous = expired_.previous;
   list.previous->next = &expired_;
@@ -220,12 +218,6 @@ TimerNode* TimerWheel::PopExpired() {
   Unlink(node);
   --armed_count_;
   return &node;
-}
-
-TimerNode* TimerWheel::Upcoming(unsigned ahead) {
-  TimerLink* link = expired_.next;
-  while (ahead-- > 0 && link != &expired_) link = link->next;
-  return link == &expired_ ? nullptr : &NodeOf(*link);
 }
 
 std::optional<Instant> TimerWheel::NextWake() const {

@@ -52,7 +52,7 @@ struct TimerLevels {
   // Ticks of a bucket, as a power of two: 65 us, 17 ms, 69 s, 4.9 h, 52 days, 37 years. Timers of a
   // minute, and most others, reach the second level at once and move down once in their life: in a
   // large fleet each move is a cache miss.
-  static constexpr std::array<unsigned, kCount + 1> kShift = {0, 8, 20, 28, 36, 44, 52};
+  static constexpr std::array<unsigned, kCount + 1> kShift = {0, 12, 20, 28, 36, 44, 52};
 
   // Buckets of a round, which one of the level above spans.
   static constexpr unsigned RoundBits(unsigned level) { return kShift[level + 1] - kShift[level]; }
@@ -88,9 +88,12 @@ class TimerWheel {
   // anything between two calls; what it arms waits for the next AdvanceTo.
   TimerNode* PopExpired();
 
-  // The gathered timer that PopExpired would hand out `ahead` calls later, if nothing is armed or
-  // cancelled meanwhile; null when there is none. For those who want its memory near by then.
-  TimerNode* Upcoming(unsigned ahead);
+  // The gathered timer that PopExpired will hand out after `node`, which is one, or (null) next;
+  // null when there is none. For those who want its memory near by then.
+  TimerNode* Upcoming(TimerNode* node = nullptr) {
+    TimerLink* next = node ? node->next : expired_.next;
+    return next == &expired_ ? nullptr : &NodeOf(*next);
+  }
 
   // When to call AdvanceTo next; nullopt without timers. Never later than the earliest timer. Exact
   // if that is in the same round of the finest level (17 ms), otherwise the start of a bucket:

@@ -3,9 +3,7 @@
 // only when it grows. One per shard.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -34,8 +32,8 @@ class TokenTable {
   // token anywhere else. Stops when `visit(slot)` is true, and then returns true.
   template <typename Visit>
   bool VisitPeer(SocketId socket, const Address& peer, int most, Visit&& visit) const {
-    if (!by_token_) return false;
-    for (uint32_t i = by_peer_[PeerBucket(socket, peer)]; i != kNobody && most > 0;) {
+    if (by_peer_.empty()) return false;
+    for (uint32_t i = PeerHead(HashOf(socket, peer)); i != kNobody && most > 0;) {
       const Node& node = nodes_[i];
       const uint32_t next = node.next_by_peer;  // the visit may end the leg
       if (node.socket == socket && node.peer == peer) {
@@ -48,10 +46,13 @@ class TokenTable {
   }
   template <typename Visit>
   bool VisitToken(uint16_t token, int most, Visit&& visit) const {
-    if (!by_token_) return false;
-    for (uint32_t i = (*by_token_)[token]; i != kNobody && most > 0; --most) {
+    if (by_token_.empty()) return false;
+    for (uint32_t i = TokenHead(token); i != kNobody && most > 0;) {
       const uint32_t next = nodes_[i].next_by_token;
-      if (visit(i)) return true;
+      if (nodes_[i].token == token) {
+        --most;
+        if (visit(i)) return true;
+      }
       i = next;
     }
     return false;
@@ -62,6 +63,7 @@ class TokenTable {
  private:
   struct Node {
     Address peer;
+    uint64_t hash = 0;  // of socket and peer
     SocketId socket = kNoSocket;
     uint32_t next_by_token = kNobody;
     uint32_t next_by_peer = kNobody, previous_by_peer = kNobody;
@@ -70,14 +72,21 @@ class TokenTable {
   };
   // A leg that ended lately: a hash of what named it, the last bit says whether it was answered.
   static constexpr size_t kRemembered = 8192;
-  static constexpr size_t kPeerBuckets = 4096;
-  using TokenHeads = std::array<uint32_t, 65536>;
+  // As many lists of each kind as there are slots, so that they are short and, with few slots, in
+  // the processor's caches: which of them a leg is in is random.
+  static constexpr size_t kFewestLists = 256, kMostLists = 65536;
 
-  static size_t PeerBucket(SocketId socket, const Address& peer);
-  static uint32_t Trace(SocketId socket, const Address& peer, uint16_t token);
+  static uint64_t HashOf(SocketId socket, const Address& peer);
+  static uint32_t Trace(uint64_t hash, uint16_t token);
+  uint32_t& TokenHead(uint16_t token) { return by_token_[token & (by_token_.size() - 1)]; }
+  uint32_t TokenHead(uint16_t token) const { return by_token_[token & (by_token_.size() - 1)]; }
+  uint32_t& PeerHead(uint64_t hash) { return by_peer_[hash & (by_peer_.size() - 1)]; }
+  uint32_t PeerHead(uint64_t hash) const { return by_peer_[hash & (by_peer_.size() - 1)]; }
+  void Grow(uint32_t slot);
+  void Enter(uint32_t slot);
 
-  std::vector<Node> nodes_;  // by slot
-  std::unique_ptr<TokenHeads> by_token_;
+  std::vector<Node> nodes_;         // by slot
+  std::vector<uint32_t> by_token_;  // the first leg of each list; their number is a power of two
   std::vector<uint32_t> by_peer_;
   std::vector<uint32_t> ended_;
   size_t size_ = 0;

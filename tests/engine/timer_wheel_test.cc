@@ -132,15 +132,15 @@ TEST(TimerWheelTest, UpcomingShowsWhatWillBePopped) {
   Timer one(1), two(2);
   wheel.Arm(one, kStart + Milliseconds(1));
   wheel.Arm(two, kStart + Milliseconds(2));
-  EXPECT_EQ(wheel.Upcoming(0), nullptr);
+  EXPECT_EQ(wheel.Upcoming(), nullptr);
   wheel.AdvanceTo(kStart + Milliseconds(5));
-  EXPECT_EQ(wheel.Upcoming(0), &one);
-  EXPECT_EQ(wheel.Upcoming(1), &two);
-  EXPECT_EQ(wheel.Upcoming(2), nullptr);
+  EXPECT_EQ(wheel.Upcoming(), &one);
+  EXPECT_EQ(wheel.Upcoming(&one), &two);
+  EXPECT_EQ(wheel.Upcoming(&two), nullptr);
   EXPECT_EQ(wheel.PopExpired(), &one);
-  EXPECT_EQ(wheel.Upcoming(0), &two);
+  EXPECT_EQ(wheel.Upcoming(), &two);
   wheel.Cancel(two);
-  EXPECT_EQ(wheel.Upcoming(0), nullptr);
+  EXPECT_EQ(wheel.Upcoming(), nullptr);
 }
 
 TEST(TimerWheelTest, ArmingAnArmedTimerMovesIt) {
