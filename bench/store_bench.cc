@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "bench/counted.h"
 #include "protocols/registry.h"
 #include "store/task_file.h"
 #include "store/yaml_reader.h"
@@ -51,6 +52,7 @@ BENCHMARK(BM_ReadYaml)->Arg(1'000)->Arg(100'000)->Unit(benchmark::kMillisecond);
 
 void BM_ReadTaskFile(benchmark::State& state) {
   const std::string text = FileWith(state.range(0));
+  sonde::Counted counted(state);
   for (auto _ : state) {
     sonde::Diagnostics diagnostics;
     const sonde::TaskFile file = sonde::ReadTaskFile(text, sonde::Probers(), diagnostics);
@@ -58,7 +60,7 @@ void BM_ReadTaskFile(benchmark::State& state) {
       state.SkipWithError("the file is not good");
     }
   }
-  state.SetItemsProcessed(state.iterations() * state.range(0));
+  counted.Report(static_cast<int64_t>(state.iterations()) * state.range(0));
 }
 BENCHMARK(BM_ReadTaskFile)->Arg(1'000)->Arg(100'000)->Unit(benchmark::kMillisecond);
 

@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "bench/counted.h"
 #include "engine/shard/timer_wheel.h"
 
 namespace sonde {
@@ -34,6 +35,7 @@ void WheelFireAndRearm(benchmark::State& state) {
   WheelTimers armed(static_cast<size_t>(state.range(0)));
   TimerWheel& wheel = armed.wheel;
   int64_t fired = 0;
+  Counted counted(state);
   for (auto _ : state) {
     wheel.AdvanceTo(wheel.now() + Milliseconds(1));
     while (TimerNode* timer = wheel.PopExpired()) {
@@ -42,7 +44,7 @@ void WheelFireAndRearm(benchmark::State& state) {
     }
     benchmark::DoNotOptimize(wheel.NextWake());
   }
-  state.SetItemsProcessed(fired);
+  counted.Report(fired);
 }
 BENCHMARK(WheelFireAndRearm)->Arg(10'000)->Arg(50'000)->Arg(1'000'000)->MinTime(2);
 
@@ -89,13 +91,14 @@ void WheelCancelAndArm(benchmark::State& state) {
   const auto count = static_cast<size_t>(state.range(0));
   WheelTimers armed(count);
   std::mt19937_64 random(2);
+  Counted counted(state);
   for (auto _ : state) {
     TimerNode& timer = armed.timers[random() % count];
     const Instant when = timer.when;
     armed.wheel.Cancel(timer);
     armed.wheel.Arm(timer, when + Milliseconds(3));
   }
-  state.SetItemsProcessed(static_cast<int64_t>(state.iterations()));
+  counted.Report();
 }
 BENCHMARK(WheelCancelAndArm)->Arg(10'000)->Arg(50'000)->Arg(1'000'000);
 
