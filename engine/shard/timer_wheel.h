@@ -52,7 +52,7 @@ struct TimerLevels {
   // Ticks of a bucket, as a power of two: 65 us, 17 ms, 69 s, 4.9 h, 52 days, 37 years. Timers of a
   // minute, and most others, reach the second level at once and move down once in their life: in a
   // large fleet each move is a cache miss.
-  static constexpr std::array<unsigned, kCount + 1> kShift = {0, 12, 20, 28, 36, 44, 52};
+  static constexpr std::array<unsigned, kCount + 1> kShift = {0, 8, 20, 28, 36, 44, 52};
 
   // Buckets of a round, which one of the level above spans.
   static constexpr unsigned RoundBits(unsigned level) { return kShift[level + 1] - kShift[level]; }
