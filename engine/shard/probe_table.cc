@@ -170,8 +170,7 @@ ProbeTable::Next ProbeTable::OpenLeg(Slot& slot, const LegPlan& plan, Instant at
     return ConnectTo(slot, *plan.address, {});
   }
   slot.state = Slot::State::kResolving;
-  // The run's first leg begins with the run.
-  slot.leg.resolve_start = at == slot.started ? at : network_.Stamp();
+  slot.leg.resolve_start = network_.Stamp();
   const auto answer = slot.task->fresh_names && plan.network->resolver_cache
                           ? network_.Resolve(slot.ref, plan.host, Uncached(*plan.network))
                           : network_.Resolve(slot.ref, plan.host, *plan.network);

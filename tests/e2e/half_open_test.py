@@ -60,8 +60,10 @@ class HalfOpenTest(harness.TestCase):
             sonde = self.probe(box, harness.free_port(), "{half_open: true}")
             metrics = sonde.until_runs(2)
             self.assertEqual(metrics.sum("health_check_results", status="success"), 0)
-            self.assertEqual(metrics.sum("probe_failures_total", reason="refused"),
-                             metrics.sum("health_check_results", status="failed"))
+            # The page is made family by family while the tasks run on.
+            more = (metrics.sum("probe_failures_total", reason="refused") -
+                    metrics.sum("health_check_results", status="failed"))
+            self.assertTrue(0 <= more <= TASKS, more)
 
     def test_in_probe_only_where_the_module_says_so(self):
         with harness.Sandbox() as box, socket.create_server(("127.0.0.1", 0)) as peer:

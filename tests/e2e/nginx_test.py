@@ -292,7 +292,7 @@ class NginxTest(harness.TestCase):
         # A latency that a gap of our own may have spoiled is not recorded, and that is counted.
         recorded = metrics.value("probe_latency_seconds_count", name=name) or 0
         spoiled = metrics.value("sonde_latencies_unrecorded_total")
-        self.assertLessEqual(recorded, runs["success"])
+        self.assertLessEqual(recorded, runs["success"] + 1)  # made later than that: one may have ended
         self.assertGreaterEqual(recorded, runs["success"] - spoiled)
         age = self.scraped - metrics.value("probe_last_run_timestamp_seconds", name=name)
         self.assertLess(abs(age), harness.PATIENCE)
