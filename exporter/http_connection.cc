@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <span>
-#include <thread>
 #include <utility>
 
 #include "exporter/http_encoding.h"
 #include "exporter/http_text.h"
+#include "exporter/loop.h"
 
 namespace sonde {
 namespace {
@@ -42,17 +41,6 @@ bool HasHeader(std::span<const HttpHeader> headers, std::string_view name) {
 
 bool ChangesSomething(std::string_view method) {
   return method != "GET" && method != "HEAD" && method != "OPTIONS";
-}
-
-// A shard that waits for this CPU goes first, after half a millisecond of this thread's work at the
-// latest. Not after each piece: another program that waits gets a slice of milliseconds each time.
-void GiveWay() {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::chrono::microseconds kWork(500);
-  thread_local Clock::time_point gave;
-  if (Clock::now() - gave < kWork) return;
-  std::this_thread::yield();
-  gave = Clock::now();
 }
 
 std::string ChunkOf(std::string_view bytes) {
@@ -389,7 +377,7 @@ void HttpConnection::FillSlice(std::string& out) {
     const size_t before = chunk.size();
     const size_t made = raw;
     const BodyStep step = source_->Next(chunk);
-    GiveWay();
+    ExporterLoop::GiveWay();
     raw += chunk.size() - before;
     if (gzip_) {
       body_failed_ = !gzip_->Append(scratch_, out);

@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 
 namespace sonde {
@@ -221,6 +222,14 @@ ExporterLoop::Ticker::~Ticker() {
 }
 
 bool ExporterLoop::InLoopThread() const { return impl_->runner == std::this_thread::get_id(); }
+
+void ExporterLoop::GiveWay() {
+  constexpr Duration kWork = Microseconds(500);
+  thread_local Instant gave;
+  if (MonotonicNow() - gave < kWork) return;
+  std::this_thread::yield();
+  gave = MonotonicNow();
+}
 
 Instant ExporterLoop::MonotonicNow() {
   timespec now{};
