@@ -115,14 +115,6 @@ def run(*command, core=PROBER_CORE, may_fail=False):
     return text, usage.ru_utime + usage.ru_stime
 
 
-def own_page(sonde):
-    """Its own series, which are few however many tasks there are; and the moment they are of."""
-    began = time.monotonic()
-    status, text = sonde.get("/federate?match[]=%7B__name__%3D~%22sonde_.*%22%7D")
-    assert status == 200, text
-    return (began + time.monotonic()) / 2, harness.Metrics(text.splitlines(), ["sonde_"])
-
-
 def limits(what, *flags, core=PROBER_CORE):
     """What one of bench/limits' clients found."""
     text, _ = run(harness.binaries() / "limits_client", what, *flags, core=core)

@@ -19,7 +19,7 @@ struct Options {
   int rate = 0;          // exchanges begun a second, in steps of 1 ms; 0: as fast as they end
   bool reset = true;     // end connections with RST, not FIN
   bool steps = false;    // io_uring: go on when an operation is done, not in one chain
-  bool stamps = false;   // datagrams: ask the kernel when each arrived
+  bool stamps = false;   // have the kernel stamp arrivals, as a probe has
   std::string ca;        // PEM of what TLS is verified against
   std::string query = "www.farm.test";
   std::string path = "/", expect = "HTTP/1.1 200";  // load: what is asked for, and in each answer

@@ -1,4 +1,5 @@
 // Connections: opened and closed, with an HTTP exchange in between, or kept for many of them.
+#include <linux/net_tstamp.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -124,9 +125,27 @@ class Streams {
         return Close(fd);
       }
       state = State::kWaiting;
+      if (options_.stamps) Stamp(fd);
       if (!Ask(fd)) return;
     }
     if (state == State::kWaiting && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) Answered(fd);
+  }
+
+  void Stamp(int fd) {
+    const int stamps = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof stamps);
+  }
+
+  ssize_t Receive(int fd) {
+    if (!options_.stamps) return recv(fd, buffer_, sizeof buffer_, 0);
+    alignas(cmsghdr) char control[128];
+    iovec piece{buffer_, sizeof buffer_};
+    msghdr header{};
+    header.msg_iov = &piece;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    return recvmsg(fd, &header, 0);
   }
 
   bool Ask(int fd) {
@@ -141,7 +160,7 @@ class Streams {
 
   // The farm's answer is small: it comes whole or not at all.
   void Answered(int fd) {
-    const ssize_t count = recv(fd, buffer_, sizeof buffer_, 0);
+    const ssize_t count = Receive(fd);
     if (count < 0 && errno == EAGAIN) return;
     if (count < 16 || std::memcmp(buffer_ + 9, "200", 3) != 0 ||
         memmem(buffer_, static_cast<size_t>(count), "\r\n\r\n", 4) == nullptr) {

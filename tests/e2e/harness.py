@@ -253,6 +253,13 @@ class Sonde(Program):
         with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=PATIENCE) as answer:
             return Metrics((line.decode().rstrip("\n") for line in answer), names)
 
+    def own_page(self):
+        """Its own series, which are few however many tasks there are; and the moment they are of."""
+        began = time.monotonic()
+        status, text = self.get("/federate?match[]=%7B__name__%3D~%22sonde_.*%22%7D")
+        assert status == 200, text
+        return (began + time.monotonic()) / 2, Metrics(text.splitlines(), ["sonde_"])
+
     def until_runs(self, count, tasks=None, seconds=PATIENCE):
         """The first scrape in which each of `tasks` (default: all known) has `count` conclusive
         runs."""

@@ -102,8 +102,8 @@ class Soak:
         status, self.text = self.sonde.get("/metrics")
         assert status == 200, status
         self.scrape_seconds.append(time.monotonic() - began)
-        page = harness.Metrics(self.text.splitlines(), ["sonde_"])
-        self.pages.append((began, page))
+        at, page = self.sonde.own_page()  # of one moment, which that page is not
+        self.pages.append((at, page))
         self.waited.append(waited_seconds(self.sonde.pid))
         return page
 
