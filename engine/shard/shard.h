@@ -79,8 +79,12 @@ class Shard final : private ProbeTable::Owner {
  private:
   struct Entry;
   struct NowRun;
-  // Starts of one turn, so that a burst of due tasks does not keep the loop from its sockets.
+  // A turn starts as many runs as this, or for as long, so that a burst of due tasks does not keep
+  // the loop from its sockets: what is in flight grows, falls out of the processor's caches, and a
+  // run costs half as much again, which keeps a shard that fell behind from ever catching up.
   static constexpr int kStartsPerTurn = 256;
+  static constexpr int kStartsPerLook = 8;  // at the clock
+  static constexpr Duration kStartsFor = Microseconds(500);
   // Of a module and of a target's plan, whose sizes only their protocol knows: their beginnings.
   static constexpr size_t kFetchedOptions = 256;
   // Timers of far slots are re-armed at least this often, so that the wall clock's drift shows.
@@ -139,6 +143,7 @@ class Shard final : private ProbeTable::Owner {
   std::vector<Destination*> ready_destinations_;
   size_t waiting_count_ = 0;
   int starts_left_ = 0;
+  Instant starts_until_;
   Instant turn_began_;
   Instant promised_wake_;  // what NextWake said last
   ProbeResult result_;     // scratch of OnProbeFinished

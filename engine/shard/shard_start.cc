@@ -82,6 +82,7 @@ void Shard::StopWaiting(Entry& entry) {
 void Shard::Start(Entry& entry) {
   StopWaiting(entry);
   --starts_left_;
+  if (starts_left_ % kStartsPerLook == 0 && network_.Stamp() >= starts_until_) starts_left_ = 0;
   entry.running = true;
   if (entry.destination) Destinations::Start(*entry.destination, limits_);
   if (entry.is_now_run()) wheel_.Cancel(entry);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/engine/shard_peers.h"
+#include "tests/support/still_network.h"
 
 namespace sonde {
 namespace {
@@ -211,6 +212,51 @@ INSTANTIATE_TEST_SUITE_P(
         Scarcity{"Stops", [](SimWorld&, ShardLimits&) {}, StoppedNowAndThen, false},
         Scarcity{"StepsOfTheClock", [](SimWorld&, ShardLimits&) {}, SteppedForward, false}),
     [](const auto& one) { return std::string(one.param.name); });
+
+// What fell due while the loop could not look is not started in one go: the dearer a start, the
+// fewer are in flight before the loop looks at its sockets again, and all the rest is next.
+TEST(OverloadTurn, StartsForHalfAMillisecond) {
+  constexpr size_t kDue = 1'000;
+  const struct {
+    Duration start_takes;
+    size_t most;
+  } kCases[] = {{Microseconds(1), 256}, {Microseconds(20), 32}, {Milliseconds(5), 8}};
+  for (const auto& [start_takes, most] : kCases) {
+    StillNetwork network(kDue);
+    network.connect_takes = start_takes;
+    Shard::Options options;
+    options.start = network.now;
+    options.wall_minus_mono = Seconds(1'790'000'000) - Duration{network.now.ns};
+    options.limits.in_flight = 2 * kDue;
+    Shard shard(options, network, nullptr, nullptr);
+    for (size_t i = 0; i < kDue; ++i) {
+      FakeTask task;
+      task.name = "task-" + std::to_string(i);
+      task.interval = Minutes(1);
+      task.timeout = Seconds(50);
+      const auto made = task.Make();
+      shard.Apply({std::make_shared<TaskRecord>(made), made});
+    }
+    // Some 33 fall due in 2 s, which is not too late for them.
+    size_t before = 0;
+    bool limited = false;
+    for (int looks = 0; shard.in_flight() < kDue && looks < 10'000; ++looks) {
+      const Instant poll_began = network.now;
+      shard.BeginTurn(poll_began);
+      shard.EndTurn(poll_began, {poll_began.ns + options.wall_minus_mono.ns});
+      const size_t started = shard.in_flight() - before;
+      before = shard.in_flight();
+      EXPECT_LE(started, most);
+      if (shard.NextWake() > network.now) {
+        network.now = network.now + Seconds(2);
+      } else {
+        limited = true;  // more is due: at once
+      }
+    }
+    EXPECT_EQ(shard.in_flight(), kDue) << start_takes.ns;
+    EXPECT_EQ(limited, most < 256) << start_takes.ns;
+  }
+}
 
 }  // namespace
 }  // namespace sonde

@@ -1,5 +1,6 @@
 // A network that stands still, for measuring what probes in flight take: connections open when
-// told, take everything and say only what they are given. Time moves when `now` is set.
+// told, take everything and say only what they are given. Time moves when `now` is set, and by
+// `connect_takes` with each connection.
 #pragma once
 
 #include <cerrno>
@@ -41,6 +42,7 @@ class StillNetwork final : public Network {
   void CancelResolve(SlotRef) override {}
   ConnectResult Connect(SlotRef slot, const Address&, const NetworkOptions&) override {
     streams.push_back({slot, {}, {}});
+    now = now + connect_takes;
     return {static_cast<StreamId>(streams.size() - 1), 0, now};
   }
   IoResult Send(StreamId stream, Bytes bytes) override {
@@ -78,6 +80,7 @@ class StillNetwork final : public Network {
   std::vector<Stream> streams;
   std::vector<Message> messages;  // every one queued
   Instant now{Seconds(1'000).ns};
+  Duration connect_takes{};
   bool keep_sent = false;
 
  private:
