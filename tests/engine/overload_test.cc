@@ -222,7 +222,7 @@ TEST(OverloadTurn, StartsForHalfAMillisecond) {
     size_t most;
   } kCases[] = {{Microseconds(1), 256}, {Microseconds(20), 32}, {Milliseconds(5), 8}};
   for (const auto& [start_takes, most] : kCases) {
-    StillNetwork network(kDue);
+    StillNetwork network(2 * kDue);
     network.connect_takes = start_takes;
     Shard::Options options;
     options.start = network.now;
@@ -240,20 +240,19 @@ TEST(OverloadTurn, StartsForHalfAMillisecond) {
     // Some 33 fall due in 2 s, which is not too late for them.
     size_t before = 0;
     bool limited = false;
-    for (int looks = 0; shard.in_flight() < kDue && looks < 10'000; ++looks) {
+    for (int looks = 0; network.streams.size() < kDue && looks < 10'000; ++looks) {
       const Instant poll_began = network.now;
       shard.BeginTurn(poll_began);
       shard.EndTurn(poll_began, {poll_began.ns + options.wall_minus_mono.ns});
-      const size_t started = shard.in_flight() - before;
-      before = shard.in_flight();
-      EXPECT_LE(started, most);
+      EXPECT_LE(network.streams.size() - before, most);
+      before = network.streams.size();
       if (shard.NextWake() > network.now) {
         network.now = network.now + Seconds(2);
       } else {
         limited = true;  // more is due: at once
       }
     }
-    EXPECT_EQ(shard.in_flight(), kDue) << start_takes.ns;
+    EXPECT_GE(network.streams.size(), kDue) << start_takes.ns;
     EXPECT_EQ(limited, most < 256) << start_takes.ns;
   }
 }
