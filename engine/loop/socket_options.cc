@@ -49,7 +49,10 @@ int SetWishes(int fd, const DatagramSocketPlan& plan) {
                          : SetSocketOption(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, plan.datagram.ttl);
     if (error != 0) return error;
   }
-  if (const int error = SetFragmenting(fd, v4, plan.datagram.dont_fragment)) return error;
+  // A question is smaller than any path's packets: never divided, it needs no identification (RFC
+  // 6864 section 4.1), which the kernel would draw for each.
+  const bool undivided = plan.datagram.dont_fragment || plan.transport == Transport::kUdp;
+  if (const int error = SetFragmenting(fd, v4, undivided)) return error;
   if (plan.source.family == IpFamily::kNone) return 0;
   if (plan.source.family != plan.family) return EAFNOSUPPORT;
   Address local = plan.source;
@@ -66,11 +69,12 @@ void SetReports(int fd, const DatagramSocketPlan& plan, bool raw) {
   if (SetSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, plan.receive_buffer) != 0) {
     SetSocketOption(fd, SOL_SOCKET, SO_RCVBUF, plan.receive_buffer);
   }
+  const bool echo = plan.transport == Transport::kIcmp;  // whose hop limit is a fact
   if (v4) {
-    if (!raw) SetSocketOption(fd, IPPROTO_IP, IP_RECVTTL, 1);
+    if (echo && !raw) SetSocketOption(fd, IPPROTO_IP, IP_RECVTTL, 1);
     if (!raw) SetSocketOption(fd, IPPROTO_IP, IP_RECVERR, 1);
   } else {
-    SetSocketOption(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
+    if (echo) SetSocketOption(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
     if (!raw) SetSocketOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
   }
 }

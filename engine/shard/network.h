@@ -84,7 +84,7 @@ struct ReceivedDatagram {
   Transport transport = Transport::kUdp;
   Bytes bytes;  // UDP: the payload. ICMP: the message from its type on, without IP header
   Address from;
-  int ttl = -1;
+  int ttl = -1;  // or hop limit; of echoes
   Instant at;
   StampClock clock = StampClock::kUser;
 };

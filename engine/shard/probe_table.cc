@@ -325,11 +325,17 @@ ProbeTable::Next ProbeTable::TakeBytes(Slot& slot, Bytes bytes, Instant at) {
   const TlsChannel::State before = slot.tls->state();
   plain_.Clear();
   slot.tls->Feed(bytes, plain_, slot.cipher_out);
-  Flush(slot);
+  // The end of a handshake leaves together with what the conversation says first.
+  const bool ended_handshake =
+      before == TlsChannel::State::kHandshaking && slot.tls->state() == TlsChannel::State::kOpen;
+  if (!ended_handshake) Flush(slot);
   // One flight may end the handshake, carry application data and close or break: in that order.
   if (slot.state == Slot::State::kHandshaking) {
     if (Next next = AfterTls(slot, before, at)) {
-      if (next->kind != Step::Kind::kMore) return next;
+      if (next->kind != Step::Kind::kMore) {
+        if (ended_handshake) Flush(slot);
+        return next;
+      }
       Drive(slot, *next, at);
       if (!Find(ref) || !slot.tls) return std::nullopt;
     }

@@ -51,8 +51,8 @@ absl::StatusOr<std::unique_ptr<Farm>> Farm::Start(FarmConfig config) {
     farm->listeners_.push_back(std::move(opened));
   }
   for (int i = 0; i < farm->config_.threads; ++i) {
-    farm->workers_.push_back(std::make_unique<FarmWorker>(*farm, i, farm->config_.seed,
-                                                          farm->config_.idle, farm->listeners_));
+    farm->workers_.push_back(
+        std::make_unique<FarmWorker>(*farm, i, farm->config_, farm->listeners_));
     if (!farm->workers_.back()->ok()) return absl::UnavailableError("no descriptor for a loop");
   }
   for (const auto& worker : farm->workers_) {

@@ -251,6 +251,7 @@ FarmConfig FarmConfig::Read(const ConfigNode& root, Diagnostics& diagnostics) {
   in.Int("threads", &threads, 1, 64);
   config.seed = static_cast<uint64_t>(seed);
   config.threads = static_cast<int>(threads);
+  in.Bool("spin", &config.spin);
   in.String("certificates", &config.certificates);
   in.Time("idle", &config.idle);
   if (const ConfigNode* list = in.Sequence("listeners")) {

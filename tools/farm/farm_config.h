@@ -146,6 +146,7 @@ struct ListenerConfig {
 struct FarmConfig {
   uint64_t seed = 1;
   int threads = 1;
+  bool spin = false;             // they look for work without sleeping
   std::string certificates;      // directory to write them to; empty: kept in memory
   Duration idle = Seconds(300);  // a connection nothing happens on is closed
   std::vector<ListenerConfig> listeners;

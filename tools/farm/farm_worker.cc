@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -75,17 +76,18 @@ struct FarmWorker::Connection {
   std::unique_ptr<LineService> service;
 };
 
-FarmWorker::FarmWorker(Farm& farm, int index, uint64_t seed, Duration idle,
+FarmWorker::FarmWorker(Farm& farm, int index, const FarmConfig& config,
                        const std::vector<std::unique_ptr<FarmListener>>& listeners)
     : farm_(farm),
-      seed_(seed),
-      idle_ns_(idle.ns),
-      random_(Random::Mix(seed + static_cast<uint64_t>(index))),
+      seed_(config.seed),
+      idle_ns_(config.idle.ns),
+      spins_(config.spin),
+      random_(Random::Mix(config.seed + static_cast<uint64_t>(index))),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       filler_(kChunk, 'x'),
       in_(kChunk),
-      dns_(seed, index, counters_) {
+      dns_(config.seed, index, counters_) {
   if (!ok()) return;
   epoll_event event{};
   event.events = EPOLLIN;
@@ -139,13 +141,14 @@ void FarmWorker::Poll(int64_t now) {
   int64_t until = std::min(next_sweep_, dns_.NextWake());
   if (!timers_.empty()) until = std::min(until, timers_.top().at);
   if (resume_accepting_ != 0) until = std::min(until, resume_accepting_);
-  const int64_t wait = std::max<int64_t>(0, until - now);
+  const int64_t wait = spins_ ? 0 : std::max<int64_t>(0, until - now);
   const timespec timeout{wait / 1'000'000'000, wait % 1'000'000'000};
   epoll_event events[512];
   int count = epoll_pwait2(epoll_, events, 512, &timeout, nullptr);
   if (count < 0 && errno == ENOSYS) {  // before Linux 5.11
     count = epoll_wait(epoll_, events, 512, static_cast<int>((wait + 999'999) / 1'000'000));
   }
+  if (count == 0 && spins_) sched_yield();
   now_ = MonotonicNs();
   for (int i = 0; i < count; ++i) OnEvent(events[i].data.u64, events[i].events);
 }

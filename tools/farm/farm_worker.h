@@ -21,7 +21,7 @@ namespace sonde {
 class FarmWorker {
  public:
   // `farm` answers control requests. The listeners outlive the worker.
-  FarmWorker(Farm& farm, int index, uint64_t seed, Duration idle,
+  FarmWorker(Farm& farm, int index, const FarmConfig& config,
              const std::vector<std::unique_ptr<FarmListener>>& listeners);
   ~FarmWorker();
 
@@ -69,6 +69,7 @@ class FarmWorker {
   Farm& farm_;
   const uint64_t seed_;
   const int64_t idle_ns_;
+  const bool spins_;
   Random random_;
   int epoll_ = -1, wake_ = -1;
   std::atomic<bool> stop_{false};

@@ -53,7 +53,7 @@ int Main(int argc, char** argv) {
   std::vector<std::string> flags;
   int64_t seed = -1;
   int threads = 0;
-  bool list = false;
+  bool list = false, spin = false;
   app.add_option("--config.file", file, "A farm's YAML");
   app.add_option("--listen", flags,
                  "KIND:PORT[-PORT][:WHAT], repeatable: http:8080, "
@@ -62,6 +62,7 @@ int Main(int argc, char** argv) {
   app.add_option("--certificates", certificates, "Directory to write ca.pem and the others to");
   app.add_option("--seed", seed, "Of every random choice")->check(CLI::NonNegativeNumber);
   app.add_option("--threads", threads, "Threads answering")->check(CLI::Range(1, 64));
+  app.add_flag("--spin", spin, "They look for work without sleeping: nobody pays for waking them");
   app.add_flag("--behaviours", list, "List what a target can do");
   try {
     app.parse(argc, argv);
@@ -82,6 +83,7 @@ int Main(int argc, char** argv) {
   if (!certificates.empty()) config.certificates = certificates;
   if (seed >= 0) config.seed = static_cast<uint64_t>(seed);
   if (threads > 0) config.threads = threads;
+  if (spin) config.spin = true;
   if (config.listeners.empty()) {
     std::fprintf(stderr, "farm: nothing to listen on; see --help\n");
     return kUsage;
