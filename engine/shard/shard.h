@@ -79,12 +79,13 @@ class Shard final : private ProbeTable::Owner {
  private:
   struct Entry;
   struct NowRun;
-  // A turn starts as many runs as this, or for as long, so that a burst of due tasks does not keep
-  // the loop from its sockets: what is in flight grows, falls out of the processor's caches, and a
-  // run costs half as much again, which keeps a shard that fell behind from ever catching up.
+  // A turn starts runs until it has lasted for so long, or as many as this, so that a burst of due
+  // tasks does not keep the loop from its sockets: what is in flight grows, falls out of the
+  // processor's caches, and a run costs half as much again, which keeps a shard that fell behind
+  // from ever catching up. However long the events of the turn took, a few are started.
+  static constexpr Duration kTurnFor = Milliseconds(1);
   static constexpr int kStartsPerTurn = 256;
   static constexpr int kStartsPerLook = 8;  // at the clock
-  static constexpr Duration kStartsFor = Microseconds(500);
   // Of a module and of a target's plan, whose sizes only their protocol knows: their beginnings.
   static constexpr size_t kFetchedOptions = 256;
   // Timers of far slots are re-armed at least this often, so that the wall clock's drift shows.
