@@ -49,10 +49,14 @@ int SetWishes(int fd, const DatagramSocketPlan& plan) {
                          : SetSocketOption(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, plan.datagram.ttl);
     if (error != 0) return error;
   }
-  // A question is smaller than any path's packets: never divided, it needs no identification (RFC
-  // 6864 section 4.1), which the kernel would draw for each.
-  const bool undivided = plan.datagram.dont_fragment || plan.transport == Transport::kUdp;
-  if (const int error = SetFragmenting(fd, v4, undivided)) return error;
+  // A question is smaller than what every path takes today (576 bytes): never divided, it needs no
+  // identification (RFC 6864 section 4.1), which the kernel would draw for each.
+  const bool forbidden = plan.datagram.dont_fragment;
+  const bool spared =
+      v4 && !forbidden && plan.transport == Transport::kUdp && SetFragmenting(fd, v4, true) == 0;
+  if (!spared) {
+    if (const int error = SetFragmenting(fd, v4, forbidden)) return error;
+  }
   if (plan.source.family == IpFamily::kNone) return 0;
   if (plan.source.family != plan.family) return EAFNOSUPPORT;
   Address local = plan.source;

@@ -54,7 +54,7 @@ void Shard::EndTurn(Instant poll_began, WallTime wall) {
     probes_.SetWallOffset(offset);
   }
   starts_left_ = kStartsPerTurn;
-  starts_until_ = turn_began_ + kTurnFor;
+  starts_until_ = std::max(turn_began_ + kTurnFor, network_.Stamp() + kStartsFor);
   probes_.Advance(poll_began);
   StartWaiting(poll_began);
   wheel_.AdvanceTo(poll_began);

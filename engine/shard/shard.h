@@ -82,10 +82,11 @@ class Shard final : private ProbeTable::Owner {
   // A turn starts runs until it has lasted for so long, or as many as this, so that a burst of due
   // tasks does not keep the loop from its sockets: what is in flight grows, falls out of the
   // processor's caches, and a run costs half as much again, which keeps a shard that fell behind
-  // from ever catching up. However long the events of the turn took, a few are started.
-  static constexpr Duration kTurnFor = Milliseconds(1);
+  // from ever catching up. What events and messages of the turn took counts, but starts have their
+  // share. (More than the datagrams of a batch that is stamped: who is behind has no time for it.)
+  static constexpr Duration kTurnFor = Milliseconds(1), kStartsFor = Microseconds(250);
   static constexpr int kStartsPerTurn = 256;
-  static constexpr int kStartsPerLook = 8;  // at the clock
+  static constexpr int kStartsPerLook = 16;  // at the clock
   // Of a module and of a target's plan, whose sizes only their protocol knows: their beginnings.
   static constexpr size_t kFetchedOptions = 256;
   // Timers of far slots are re-armed at least this often, so that the wall clock's drift shows.
