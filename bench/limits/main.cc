@@ -194,7 +194,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 1'000'000));
   app.add_option("--close", close, "reset or fin")->check(CLI::IsMember({"reset", "fin"}));
   app.add_flag("--steps", options.steps, "tcp-uring, http-uring: not in one linked chain");
-  app.add_flag("--stamps", options.stamps, "http, http-kept, dns, icmp: have the kernel stamp arrivals");
+  app.add_flag("--stamps", options.stamps,
+               "http, http-kept, dns, icmp: have the kernel stamp arrivals");
   app.add_option("--ca", options.ca, "https: PEM file to verify against");
   app.add_option("--query", options.query, "dns: the name asked for");
   app.add_option("--path", options.path, "load: what is asked for");
