@@ -249,8 +249,8 @@ void ProbeTable::OnDatagramError(const DatagramError& error) {
     return;
   }
   // A router that quotes no payload (RFC 792 asks for 8 bytes, the UDP header): it is about
-  // somebody who asked this server, and true for all who do.
-  if (info.outcome == Outcome::kConnectTooBig) return;  // of one message, not of its server
+  // somebody who asked this server, and true for all who do, but for the size of one message.
+  if (info.outcome == Outcome::kConnectTooBig) return;
   tokens_.VisitPeer(error.socket, error.to, kStrayVisits, [&](uint32_t index) {
     fail(index);
     return false;

@@ -207,6 +207,19 @@ TEST(Datagrams, ErrorsOfTheKernelsQueueAreMatched) {
   }
 }
 
+// Without a payload nobody knows whose message was too large: not everybody's.
+TEST(Datagrams, TheSizeOfAMessageIsNoFaultOfItsServer) {
+  for (const size_t quoted : {size_t{1}, size_t{0}}) {
+    SimWorld world;
+    auto peer = Reply(world, "udp 10.0.0.1:53");
+    peer->error_type = 3;
+    peer->error_code = 4;
+    peer->quoted = quoted;
+    EXPECT_EQ(RunOnce(world, Udp()).result.outcome,
+              quoted > 0 ? Outcome::kConnectTooBig : Outcome::kFirstByteTimeout);
+  }
+}
+
 TEST(Datagrams, ErrorsOfSendingAreAnswers) {
   SimWorld world;
   world.network().send_error = ENETUNREACH;

@@ -271,6 +271,18 @@ TEST(TlsSessionsInAShard, MostRunsResumeAndAreCounted) {
   EXPECT_EQ(stats.handshakes_resumed, 6u);
 }
 
+// Two messages until the answer: the ClientHello, and the handshake's end with the request.
+TEST(TlsSessionsInAShard, AHandshakeEndsTogetherWithTheRequest) {
+  Stage stage;
+  int sends = 0, sends_of_run = 0;
+  stage.world->on_run = [&](const RunReport&) { sends_of_run = sends; };
+  stage.world->network().on_send = [&](SimConnection&, std::string_view) { ++sends; };
+  stage.world->Add(stage.task.Make());
+  stage.Runs(1);
+  EXPECT_EQ(stage.peer->handshakes, "f");
+  EXPECT_EQ(sends_of_run, 2);
+}
+
 TEST(TlsSessionsInAShard, OffUnlessAsked) {
   Stage stage;
   stage.task.tls.full_handshake_every = 1;

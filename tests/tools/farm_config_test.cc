@@ -31,6 +31,7 @@ TEST(FarmConfig, ReadsEverything) {
   const FarmConfig config = ReadGood(R"(
 seed: 42
 threads: 2
+spin: true
 certificates: /tmp/certs
 idle: 10s
 listeners:
@@ -58,6 +59,7 @@ listeners:
 )");
   EXPECT_EQ(config.seed, 42u);
   EXPECT_EQ(config.threads, 2);
+  EXPECT_TRUE(config.spin);
   EXPECT_EQ(config.certificates, "/tmp/certs");
   ASSERT_EQ(config.listeners.size(), 6u);
   const ListenerConfig& http = config.listeners[0];

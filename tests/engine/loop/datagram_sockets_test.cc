@@ -10,6 +10,7 @@
 #include <string>
 
 #include "engine/loop/socket_address.h"
+#include "engine/loop/socket_options.h"
 #include "engine/shard/echo_message.h"
 #include "engine/shard/network_error.h"
 #include "tests/engine/loop/loop_harness.h"
@@ -209,6 +210,22 @@ TEST_F(DatagramSocketsTest, EqualOptionsShareSockets) {
   marked.dscp = 46;
   EXPECT_EQ(ids.count(JoinUdp(IpFamily::kV4, marked).socket), 0u);
   EXPECT_EQ(ids.count(JoinUdp(IpFamily::kV6).socket), 0u);
+}
+
+TEST(DatagramSocketOptions, QuestionsAreNeverDividedAndEchoesWhereAsked) {
+  const auto discovers = [](Transport transport, bool dont_fragment) {
+    const auto opened =
+        OpenDatagramSocket({.transport = transport, .datagram = {.dont_fragment = dont_fragment}});
+    EXPECT_EQ(opened.error, 0);
+    int value = -1;
+    socklen_t size = sizeof value;
+    EXPECT_EQ(getsockopt(opened.fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, &size), 0);
+    close(opened.fd);
+    return value;
+  };
+  EXPECT_EQ(discovers(Transport::kUdp, false), IP_PMTUDISC_PROBE);
+  EXPECT_EQ(discovers(Transport::kIcmp, false), IP_PMTUDISC_DONT);
+  EXPECT_EQ(discovers(Transport::kIcmp, true), IP_PMTUDISC_PROBE);
 }
 
 TEST_F(DatagramSocketsTest, SocketsNobodyUsesMakeRoom) {
