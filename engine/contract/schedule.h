@@ -20,7 +20,7 @@ struct ClockChange;    // the same
 // Immutable and cheap to copy (an interval carries no allocation; cron expressions are shared).
 class Schedule {
  public:
-  static constexpr Duration kShortest = Milliseconds(100);
+  static constexpr Duration kShortest = Milliseconds(10);
   static constexpr Duration kLongest = Hours(24 * 366);
 
   Schedule() = default;  // every minute

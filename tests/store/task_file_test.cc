@@ -363,10 +363,10 @@ TEST(TaskFile, NamesHaveALimit) {
 
 TEST(TaskFile, Schedules) {
   const Case cases[] = {
-      {"  interval: 100ms\n", ""},
+      {"  interval: 10ms\n", ""},
       {"  interval: 2w\n", ""},
-      {"  interval: 99ms\n",
-       "5:3: tasks[0].interval: interval 99ms is not within 100ms and "
+      {"  interval: 9ms\n",
+       "5:3: tasks[0].interval: interval 9ms is not within 10ms and "
        "8784h0m0s\n"},
       {"  interval: 15\n",
        "5:13: tasks[0].interval: must be a duration such as 300ms, 5s or 1m30s "

@@ -28,7 +28,7 @@ constexpr BenchType kTypes[] = {
      .target = "http://AT:PORT/",
      .listener = "http:0",
      .silent_listener = "http:0:silent",
-     .interval = Schedule::kShortest,
+     .interval = Milliseconds(100),
      .is =
          [](const Task& task) {
            return static_cast<const HttpModule&>(*task.module).keep > Duration{};
