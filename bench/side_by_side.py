@@ -21,6 +21,10 @@ import harness  # noqa: E402
 
 PROBER_CORE, TARGET_CORE = (1, 0) if os.cpu_count() > 1 else (0, 0)
 ON_PROBER_CORE = ("taskset", "-c", str(PROBER_CORE))
+TOO_MUCH = 1.2  # times what a core gives: asked for to learn what it gives
+FEW = 0.001     # of the slots may be skipped at a rate that a core carries
+STEP = 1.04     # between the rates that are tried
+MOST_STEPS = 10
 IN_FLIGHT = 64  # requests at a time that blackbox_exporter is asked with
 
 BLACKBOX = """
@@ -85,6 +89,25 @@ def prepare(install):
 def address(number):
     """A target's own address in 127/8, as `limits --addresses` counts them."""
     return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
+
+
+def highest_rate(rate, measure):
+    """The highest rate found at which hardly a slot is skipped, in steps. How busy a core is does not
+    tell: a probe is the cheaper the more are due together, and dearer beyond what a core carries.
+    `measure(rate)` gives a record with cpu_us, skipped and slots; `rate` is where to begin."""
+    def carried(rate):
+        found = measure(rate)
+        return found["skipped"] <= FEW * found["slots"]
+    for _ in range(2):
+        rate = 1e6 / measure(TOO_MUCH * rate)["cpu_us"]
+    up = carried(rate)
+    for _ in range(MOST_STEPS):
+        if up and not carried(rate * STEP):
+            break
+        rate = rate * STEP if up else rate / STEP
+        if not up and carried(rate):
+            break
+    return rate
 
 
 def stolen_seconds():
