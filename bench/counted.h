@@ -13,6 +13,22 @@ class Counted {
  public:
   explicit Counted(benchmark::State& state) : state_(state), before_(ThreadAllocations()) {}
 
+  // What `call` returns. What it takes from the heap is not the operation's.
+  template <typename Call>
+  auto Without(Call&& call) {
+    struct Left {
+      Counted& counted;
+      const AllocationCount before = ThreadAllocations();
+      ~Left() {
+        const AllocationCount taken = ThreadAllocations() - before;
+        counted.before_.allocations += taken.allocations;
+        counted.before_.bytes += taken.bytes;
+      }
+    };
+    const Left left{*this};
+    return call();
+  }
+
   void Report(int64_t operations) {
     const AllocationCount taken = ThreadAllocations() - before_;
     const auto per_operation = [operations](uint64_t count) {
@@ -26,7 +42,7 @@ class Counted {
 
  private:
   benchmark::State& state_;
-  const AllocationCount before_;
+  AllocationCount before_;
 };
 
 }  // namespace sonde

@@ -38,12 +38,14 @@ std::string FileWith(int64_t tasks) {
 void BM_ReadYaml(benchmark::State& state) {
   const std::string text = FileWith(state.range(0));
   size_t arena = 0;
+  sonde::Counted counted(state);
   for (auto _ : state) {
     sonde::Diagnostics diagnostics;
     const sonde::YamlDocument document = sonde::ReadYaml(text, diagnostics);
     if (!diagnostics.ok()) state.SkipWithError("the file is not good");
     arena = document.arena_bytes();
   }
+  counted.Report(static_cast<int64_t>(state.iterations()) * state.range(0));
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * text.size()));
   state.counters["arena_bytes_per_task"] =
       static_cast<double>(arena) / static_cast<double>(state.range(0));
