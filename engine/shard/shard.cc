@@ -139,9 +139,7 @@ void Shard::ClockStepped(Duration wall_minus_mono) {
     if (forward) {
       // Slots the clock jumped over get no run.
       if (entry->due <= now) {
-        Skip(*entry, SkipReason::kClockStep,
-             1 + entry->task->schedule.CountBetween(id, entry->due, now, 1'000'000));
-        Schedule(*entry, now);
+        Skip(*entry, SkipReason::kClockStep, 1 + ScheduleAfter(*entry, now));
       } else {
         ArmDue(*entry);
       }
@@ -219,12 +217,27 @@ void Shard::OnDue(Entry& entry, Instant now) {
 }
 
 // Puts the timer on the slot after the one it stands on. An interval's is that much later: its
-// phase is a hash, to be worked out only after a jump.
+// phase is a hash, which the slot it stands on knows already.
 void Shard::ScheduleNext(Entry& entry) {
   const class Schedule& schedule = entry.task->schedule;
   if (schedule.is_cron()) return Schedule(entry, entry.due);
   entry.due = entry.due + schedule.TypicalInterval();
   ArmDue(entry);
+}
+
+// Puts the timer on the first slot after `wall`, which the one it stands on is not. Returns how
+// many lie between the two.
+uint64_t Shard::ScheduleAfter(Entry& entry, WallTime wall) {
+  const class Schedule& schedule = entry.task->schedule;
+  if (schedule.is_cron()) {
+    const uint64_t between = schedule.CountBetween(entry.task->id, entry.due, wall, kMostSkipped);
+    Schedule(entry, wall);
+    return between;
+  }
+  const int64_t between = (wall - entry.due).ns / schedule.TypicalInterval().ns;
+  entry.due = entry.due + schedule.TypicalInterval() * (between + 1);
+  ArmDue(entry);
+  return std::min(static_cast<uint64_t>(between), kMostSkipped);
 }
 
 // Slots missed while the loop stood still are skipped, not run in a burst. A slot that is late by a
@@ -238,10 +251,7 @@ bool Shard::SkipStalled(Entry& entry, Instant now) {
     return false;
   }
   ++entry.stalls;
-  const WallTime wall = ToWall(now);
-  Skip(entry, SkipReason::kStall,
-       1 + entry.task->schedule.CountBetween(entry.task->id, entry.due, wall, 1'000'000));
-  Schedule(entry, wall);
+  Skip(entry, SkipReason::kStall, 1 + ScheduleAfter(entry, ToWall(now)));
   return true;
 }
 

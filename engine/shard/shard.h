@@ -87,6 +87,7 @@ class Shard final : private ProbeTable::Owner {
   static constexpr Duration kTurnFor = Milliseconds(1), kStartsFor = Microseconds(250);
   static constexpr int kStartsPerTurn = 256;
   static constexpr int kStartsPerLook = 16;  // at the clock
+  static constexpr uint64_t kMostSkipped = 1'000'000;  // slots of one jump that are counted
   // Of a module and of a target's plan, whose sizes only their protocol knows: their beginnings.
   static constexpr size_t kFetchedOptions = 256;
   // Timers of far slots are re-armed at least this often, so that the wall clock's drift shows.
@@ -97,6 +98,7 @@ class Shard final : private ProbeTable::Owner {
 
   void Schedule(Entry& entry, WallTime after);
   void ScheduleNext(Entry& entry);
+  uint64_t ScheduleAfter(Entry& entry, WallTime wall);
   void ArmDue(Entry& entry);
   void FetchAhead();
   void OnTimer(TimerNode& node, Instant now);

@@ -156,6 +156,30 @@ TEST(Late, SlotsMissedWhileTheLoopStoodStillAreSkippedAndNotRunInABurst) {
   for (const auto& record : records) EXPECT_EQ(record->tally.counts().failed, 0u);
 }
 
+// Whatever was skipped, each run stands on a slot of the schedule, and none is unaccounted for.
+TEST(Late, AfterAStallTheScheduleGoesOn) {
+  SimWorld world;
+  AddPeer<Mute>(world, "10.0.0.1:80");
+  FakeTask task;
+  task.timeout = Milliseconds(200);
+  task.interval = Milliseconds(700);
+  const auto made = task.Make();
+  const WallTime added = world.wall();
+  auto record = world.Add(made);
+  for (int i = 0; i < 8; ++i) {
+    world.RunFor(Milliseconds(1'600 + i * 37));
+    world.StandStill(Milliseconds(900 + i * 811));
+  }
+  world.RunFor(Seconds(3));
+  for (const SimRun& run : world.runs) {
+    EXPECT_EQ(made->schedule.NextAfter(made->id, run.result.due - Nanoseconds(1)), run.result.due);
+  }
+  EXPECT_GT(record->tally.counts().skipped, 10u);
+  const uint64_t slots = made->schedule.CountBetween(made->id, added, world.wall(), UINT64_MAX);
+  EXPECT_NEAR(static_cast<double>(world.runs.size() + record->tally.counts().skipped),
+              static_cast<double>(slots), 1);
+}
+
 TEST(Late, ALongIntervalIsNotLostToAShortStall) {
   SimWorld world;
   AddPeer<Mute>(world, "10.0.0.1:80");
