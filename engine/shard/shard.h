@@ -86,7 +86,7 @@ class Shard final : private ProbeTable::Owner {
   // share. (More than the datagrams of a batch that is stamped: who is behind has no time for it.)
   static constexpr Duration kTurnFor = Milliseconds(1), kStartsFor = Microseconds(250);
   static constexpr int kStartsPerTurn = 256;
-  static constexpr int kStartsPerLook = 16;  // at the clock
+  static constexpr int kStartsPerLook = 16;            // at the clock
   static constexpr uint64_t kMostSkipped = 1'000'000;  // slots of one jump that are counted
   // Of a module and of a target's plan, whose sizes only their protocol knows: their beginnings.
   static constexpr size_t kFetchedOptions = 256;
