@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <string>
@@ -40,6 +41,25 @@ bool IsWhole(const std::string& answer) {
     return answer.ends_with("0\r\n\r\n");
   const std::string length(HeaderOf(head, "content-length"));
   return answer.size() >= end + 4 + std::strtoul(length.c_str(), nullptr, 10);
+}
+
+// What a whole answer says, out of its chunks if there are any.
+std::string BodyOf(std::string_view answer) {
+  const size_t end = answer.find("\r\n\r\n");
+  std::string_view rest = answer.substr(end + 4);
+  if (!HeaderOf(answer.substr(0, end), "transfer-encoding").ends_with("chunked")) {
+    return std::string(rest);
+  }
+  std::string body;
+  while (!rest.empty()) {
+    const size_t size = std::strtoul(std::string(rest.substr(0, 16)).c_str(), nullptr, 16);
+    const size_t start = rest.find("\r\n");
+    if (size == 0 || start == rest.npos || start + 4 > rest.size()) break;
+    rest.remove_prefix(start + 2);
+    body += rest.substr(0, size);
+    rest.remove_prefix(std::min(rest.size(), size + 2));
+  }
+  return body;
 }
 
 class Load {
@@ -97,7 +117,7 @@ class Load {
     answer.append(buffer_, static_cast<size_t>(count));
     if (answer.size() > kMostBytes) Die("an endless answer", 0);
     if (!IsWhole(answer)) return;
-    if (answer.find(options_.expect) == answer.npos) {
+    if (BodyOf(answer).find(options_.expect) == std::string::npos) {
       meter_.Failed(("an answer without what was expected:\n" + answer.substr(0, 500)).c_str(), 0);
     } else {
       meter_.Done();
