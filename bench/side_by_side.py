@@ -91,14 +91,14 @@ def address(number):
     return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
 
 
-def highest_rate(rate, measure, known=False):
-    """The highest rate found at which hardly a slot is skipped, in steps. How busy a core is does not
+def highest_rate(rate, measure, known=False, few=FEW):
+    """The highest rate found at which no more than `few` of the slots are skipped, in steps. How busy a core is does not
     tell: a probe is the cheaper the more are due together, and dearer beyond what a core carries.
     `measure(rate)` gives a record with cpu_us, skipped and slots; `rate` is where to begin, `known`
     one that was found a while ago."""
     def carried(rate):
         found = measure(rate)
-        return found["skipped"] <= FEW * found["slots"]
+        return found["skipped"] <= few * found["slots"]
     for _ in range(0 if known else 2):
         rate = 1e6 / measure(TOO_MUCH * rate)["cpu_us"]
     up = carried(rate)
