@@ -92,10 +92,10 @@ def address(number):
 
 
 def highest_rate(rate, measure, known=False, few=FEW):
-    """The highest rate found at which no more than `few` of the slots are skipped, in steps. How busy a core is does not
-    tell: a probe is the cheaper the more are due together, and dearer beyond what a core carries.
-    `measure(rate)` gives a record with cpu_us, skipped and slots; `rate` is where to begin, `known`
-    one that was found a while ago."""
+    """The highest rate found at which no more than `few` of the slots are skipped, in steps; after
+    MOST_STEPS it is where they led. How busy a core is does not tell: a probe is the cheaper the
+    more are due together, and dearer beyond what a core carries. `measure(rate)` gives a record with
+    cpu_us, skipped and slots; `rate` is where to begin, `known` one that was found a while ago."""
     def carried(rate):
         found = measure(rate)
         return found["skipped"] <= few * found["slots"]
