@@ -49,6 +49,7 @@ struct DnsModule final : Module {
   Transport transport = Transport::kUdp;
   bool tls = false;  // dns_over_tls: needs tcp, and fails probes over udp
   TlsProfile tls_profile;
+  const TlsProfile* first_tls() const override { return tls ? &tls_profile : nullptr; }
   std::string query_name;  // "": the target is the name
   uint16_t query_type = 0, query_class = 0;
   bool recursion_desired = true;

@@ -83,6 +83,8 @@ struct HttpModule final : Module {
   std::unique_ptr<const ProxyOptions> proxies;  // null: none
 
   TlsProfile tls;
+  const TlsProfile* first_tls() const override { return &tls; }
+  Duration keeps() const override { return keep; }
   bool export_untrusted_certificates = true;
 
   // Why no probe of this module can be made: a key that does not work yet, a method that is no

@@ -16,6 +16,7 @@ struct TcpModule : Module {
   TlsProfile tls_profile;        // for `tls` and for `starttls`
   bool export_untrusted = true;  // certificate families also when verification failed
   DialogueScript script;
+  const TlsProfile* first_tls() const override { return tls ? &tls_profile : nullptr; }
 };
 
 struct TcpPlan : TargetPlan {

@@ -140,6 +140,10 @@ struct DatagramOptions {
 // can be written. For what is reached through another peer, a proxy.
 enum class Reach : uint8_t { kPeer, kAddress, kName };
 
+// No connection waits longer for the next run, whatever LegPlan::keep says. Short of what servers
+// and the boxes between grant.
+inline constexpr Duration kLongestIdle = Minutes(2);
+
 // Where a probe wants to go next, as data. Redirects and proxies are leg plans. The strings must
 // stay valid until the leg was opened or failed (they live in the task's plan or the conversation).
 struct LegPlan {

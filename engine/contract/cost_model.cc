@@ -49,15 +49,30 @@ double Work::runs() const {
   return sum;
 }
 
+Openings OpeningsOf(const Task& task) {
+  Openings openings;
+  if (!task.plan->needs_descriptor) return openings;
+  const Duration interval = task.schedule.TypicalInterval();
+  const Duration keeps = task.module->keeps();
+  openings.kept = keeps > Duration{} && interval <= kLongestIdle;
+  openings.connections = openings.kept ? std::min(1.0, interval.seconds() / keeps.seconds()) : 1;
+  if (!task.plan->needs_handshake) return openings;
+  const TlsProfile* tls = task.module->first_tls();
+  const double every = tls == nullptr ? 1 : std::max(1, tls->full_handshake_every);
+  openings.full = openings.connections / every;
+  openings.resumed = openings.connections - openings.full;
+  return openings;
+}
+
 void Demand::Add(const Task& task) {
   if (!task.enabled) return;
   const double rate = 1 / task.schedule.TypicalInterval().seconds();
   const double silent = rate * std::max(0.0, task.timeout.seconds());
   per_second[CostKindOf(task.prober->name())] += rate;
-  if (task.plan->needs_handshake) {
-    per_second[CostKind::kHandshake] += rate;
-    silent_handshakes += silent;
-  }
+  const Openings openings = OpeningsOf(task);
+  per_second[CostKind::kHandshake] += rate * openings.full;
+  per_second[CostKind::kResumption] += rate * openings.resumed;
+  if (task.plan->needs_handshake) silent_handshakes += silent;
   silent_in_flight += silent;
   if (!task.plan->needs_descriptor) return;
   connections += rate;

@@ -41,6 +41,16 @@ struct Work {
   double runs() const;  // of all kinds that are runs
 };
 
+// What a run of the task takes of connections and handshakes in the mean, once it goes on for a
+// while: kept connections are opened now and then, and sessions are resumed as often as the task
+// asks for.
+struct Openings {
+  bool kept = false;  // a connection waits between runs
+  double connections = 0;
+  double full = 0, resumed = 0;  // handshakes
+};
+Openings OpeningsOf(const Task& task);
+
 // What tasks ask for. Cron tasks count with the shortest distance of their slots.
 struct Demand {
   Work per_second;              // but for turns

@@ -35,6 +35,11 @@ struct Module {
   // A key of blackbox_exporter's that does not work yet: no probe can be made. "" for none.
   std::string unsupported;
   bool has_credentials = false;  // probes show the target a secret
+
+  // Of the first leg, where that speaks TLS; null: there is none.
+  virtual const TlsProfile* first_tls() const { return nullptr; }
+  // How long after it was opened a connection carries further runs (LegPlan::keep).
+  virtual Duration keeps() const { return {}; }
 };
 
 // What is the task's own after parsing: the target taken apart, cached request bytes, the short

@@ -26,8 +26,7 @@ namespace sonde {
 
 class IdleConnections {
  public:
-  // No connection waits longer for the next run. Short of what servers and the boxes between grant.
-  static constexpr Duration kLongest = Minutes(2);
+  static constexpr Duration kLongest = kLongestIdle;
 
   // What one run leaves to the next.
   struct Connection {

@@ -7,6 +7,13 @@ import signal
 import harness
 
 
+def over_tls(count, port, how):
+    return "engine: {shards: 1}\nmetrics: {families: []}\ntasks:\n" + "".join(
+        f"  - {{name: t{i}, type: http, interval: 1s, timeout: 900ms, "
+        f"target: 'https://127.1.{i // 250}.{i % 250 + 1}:{port}/', http: {{{how}}}}}\n"
+        for i in range(count))
+
+
 def tasks(count, port, interval, kind="tcp"):
     return "engine: {shards: 1, max_in_flight: 200}\nmetrics: {families: []}\ntasks:\n" + "".join(
         f"  - {{name: t{i}, type: {kind}, interval: {interval}, timeout: 50ms, "
@@ -33,6 +40,19 @@ class HeadroomTest(harness.TestCase):
         plan = json.loads(harness.sonde("plan", much, "--json").out)
         self.assertLess(plan["headroom"]["ratio"], 0)
         self.assertEqual(plan["headroom"]["limits"]["in_flight"]["has"], 200)
+
+    def test_handshakes_that_are_spared_are_not_asked_for(self):
+        """2,500 full handshakes a second are more than a core; as many resumed ones less than one, and
+        over kept connections there are hardly any."""
+        use = {}
+        for how in ("", "tls_config: {full_handshake_every: 1000}", "keep_alive: true"):
+            plan = json.loads(harness.sonde("plan", "--json", self.box.write(
+                "tls.yml", over_tls(2500, 1, how))).out)
+            use[how] = plan["headroom"]["limits"]["cpu"]["asked"]
+        full, resumed, kept = use.values()
+        self.assertGreater(full, 1)
+        self.assertLess(resumed, 0.6 * full)
+        self.assertLess(kept, 0.2 * full)
 
     def test_live(self):
         prober = self.box.sonde(tasks(100, self.port, "1s"))
