@@ -109,6 +109,21 @@ class BenchTest(harness.TestCase):
                             f"--config.file={config}", "--module=error")).json()["types"][0]
         self.assertEqual(one["ended_by"], "max_rate")
 
+    def test_a_target_that_is_down_ends_it_at_once(self):
+        answer = bench("--types=tcp", f"--target=127.0.0.1:{harness.free_port()}", "--max-rate=1000",
+                       "--seconds=0.2", "--json")
+        self.assertEqual(answer.code, 1, answer)
+        one = answer.json()["types"][0]
+        self.assertEqual(one["tries"], 1)
+        self.assertIn("mostly connect/refused; no run passed", one["problem"])
+
+    def test_a_low_rate_is_kept_to_and_takes_no_longer(self):
+        farm = self.box.farm("--listen=tcp:0")
+        one = self.ok(bench("--types=tcp", f"--target=127.1.0.1:{farm.ports[0]}", "--max-rate=1",
+                            "--seconds=0.2", "--repeats=1", "--json", *LOOSE)).json()["types"][0]
+        self.assertEqual(one["ended_by"], "max_rate")
+        self.assertAlmostEqual(one["rate"], 1)
+
     def test_usage(self):
         for arguments, words in (
                 (["--types=gopher"], "none of"),
@@ -117,6 +132,10 @@ class BenchTest(harness.TestCase):
                 (["--module=a"], "--config.file"),
                 (["--interval=1ms"], "--interval"),
                 (["--verify"], "--plan"),
+                (["--round-trip=1s"], "--plan"),
+                (["--plan=a.yml", "--types=tcp"], "--types"),
+                (["--plan=a.yml", "--target=127.0.0.1:1"], "--target"),
+                (["--types=tcp", "--max-rate=0.5"], "--max-rate"),
                 (["--plan=a.yml", "--round-trip=-1s"], "--round-trip"),
                 (["--seconds=0"], "--seconds")):
             with self.subTest(arguments):

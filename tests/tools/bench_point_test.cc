@@ -110,6 +110,22 @@ TEST(WhyBroken, NamesTheReasonOfMostFailures) {
   EXPECT_THAT(WhyBroken(point, {}, Bound::kFailed), HasSubstr("mostly connect/timeout"));
 }
 
+// What was nobody's fault does not explain what failed, and the other way round; nor does a
+// processor at rest.
+TEST(WhyBroken, NamesOutcomesOfTheVerdictItIsAbout) {
+  BenchPoint point = Good();
+  point.recorded.failed = 3'000;
+  point.recorded.inconclusive = 20'000;
+  point.recorded.outcomes[static_cast<size_t>(Outcome::kOk)] = 77'000;
+  point.recorded.outcomes[static_cast<size_t>(Outcome::kProberLate)] = 20'000;
+  point.recorded.outcomes[static_cast<size_t>(Outcome::kConnectRefused)] = 3'000;
+  EXPECT_EQ(WhyBroken(point, {}, Bound::kFailed),
+            "3.000 % of the runs failed, at most 0.01 %, mostly connect/refused");
+  EXPECT_THAT(WhyBroken(point, {}, Bound::kInconclusive), HasSubstr("mostly prober/late"));
+  point.recorded.outcomes = {};
+  EXPECT_THAT(WhyBroken(point, {}, Bound::kFailed), Not(HasSubstr("mostly")));
+}
+
 TEST(WhyBroken, NamesTheLimitRunsWaitedFor) {
   BenchPoint point = Good();
   point.blocked[static_cast<size_t>(BlockReason::kPorts)] = 2'000;

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "engine/contract/cost_model.h"
 #include "protocols/registry.h"
 #include "store/task_file.h"
 #include "tools/farm/farm_config.h"
@@ -30,6 +31,21 @@ TEST(BenchTypes, EveryRowMakesTasksItKnowsAgain) {
     EXPECT_TRUE(TaskMaker::ForFarm(type, type.silent_options, "", Seconds(5)).ok()) << type.name;
   }
   EXPECT_EQ(FindBenchType("gopher"), nullptr);
+}
+
+TEST(BenchTypes, KeptConnectionsAndResumedSessionsAreWhatTheEngineTakesThemFor) {
+  for (const BenchType& type : BenchTypes()) {
+    const auto maker = TaskMaker::ForFarm(type, type.options, "/tmp/ca.pem", Seconds(1));
+    ASSERT_TRUE(maker.ok()) << type.name << ": " << maker.status();
+    const auto task =
+        maker->Make("a", FarmTarget(type, 7, 8080), *Schedule::Every(Milliseconds(250)));
+    ASSERT_TRUE(task.ok()) << type.name << ": " << task.status();
+    const Openings openings = OpeningsOf(**task);
+    EXPECT_EQ(openings.kept, type.keeps) << type.name;
+    EXPECT_EQ(openings.connections > 0.5, type.stream && !type.keeps) << type.name;
+    EXPECT_EQ(openings.full + openings.resumed > 0, type.handshake) << type.name;
+    EXPECT_EQ(openings.resumed > openings.full, type.resumes) << type.name;
+  }
 }
 
 TEST(BenchTypes, ListenersAreTheFarms) {

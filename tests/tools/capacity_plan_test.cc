@@ -75,6 +75,42 @@ TEST(CapacityDemand, PortsGoByDestinationAndOnlyWithFin) {
   EXPECT_DOUBLE_EQ(demand.busiest_closes, 11);
 }
 
+// Runs that share a connection open one in five minutes, and hold it between them.
+constexpr std::string_view kKept = R"(
+modules:
+  kept: {prober: http, http: {keep_alive: true}}
+  resumed: {prober: http, http: {close: reset, tls_config: {full_handshake_every: 100}}}
+tasks:
+  - {name: a, module: kept, target: "http://a.example/", interval: 10s}
+  - {name: b, module: kept, target: "https://a.example/", interval: 10s}
+  - {name: c, module: kept, target: "https://a.example/", interval: 20s}
+  - {name: d, module: kept, target: "https://d.example/", interval: 10m}
+  - {name: e, module: resumed, target: "https://e.example/", interval: 10s}
+)";
+
+TEST(CapacityDemand, KeptConnectionsAreHeldAndSeldomOpened) {
+  const TaskFile file = Fleet(kKept);
+  const CapacityDemand demand = DemandOf(file, kFrom);
+  ASSERT_NE(Find(demand, "http-kept"), nullptr);
+  ASSERT_NE(Find(demand, "https-kept"), nullptr);
+  EXPECT_EQ(Find(demand, "https-kept")->tasks.size(), 2u);
+  EXPECT_EQ(Find(demand, "https")->tasks.size(), 1u);  // so far apart that none is kept
+  EXPECT_EQ(Find(demand, "https-resumed")->tasks.size(), 1u);
+  EXPECT_EQ(demand.busiest, file.tasks[1]->plan->destination);
+  EXPECT_DOUBLE_EQ(demand.busiest_closes, 2.0 / 300);
+  const Work work = WorkOf(demand, 1);
+  EXPECT_DOUBLE_EQ(work[CostKind::kHandshake], 1.0 / 600);
+  EXPECT_DOUBLE_EQ(work[CostKind::kResumption], 0.1);
+
+  Rehearsal rehearsal;
+  rehearsal.kinds.assign(demand.kinds.size(), {50, 0, 20'000});
+  const CapacityPrediction near = Predict(demand, rehearsal, {}, {}, {}, {});
+  EXPECT_DOUBLE_EQ(Row(near, "descriptors").need, 3);
+  EXPECT_DOUBLE_EQ(Row(near, "handshakes").need, 0);
+  EXPECT_DOUBLE_EQ(Row(near, "memory_bytes").need, 2 * 20'000);  // TLS waits with its connection
+  EXPECT_DOUBLE_EQ(*Row(near, "handshakes").silent, 0.5 + 0.25 + 5.0 / 600 + 0.5);
+}
+
 class Prediction : public ::testing::Test {
  protected:
   Prediction() : file_(Fleet()), demand_(DemandOf(file_, kFrom)) {

@@ -56,7 +56,8 @@ absl::StatusOr<Settings> Read(const BenchOptions& options) {
   for (const auto* time : {&lateness, &interval, &timeout}) {
     if (!time->ok()) return time->status();
   }
-  settings.time = {static_cast<int64_t>(options.seconds * 1e9)};
+  settings.time = Seconds(1);
+  if (options.seconds > 0) settings.time = {static_cast<int64_t>(options.seconds * 1e9)};
   settings.interval = *interval;
   settings.timeout = *timeout;
   settings.bounds = {*lateness, options.skipped / 100, options.failed / 100,
@@ -69,6 +70,9 @@ absl::StatusOr<Settings> Read(const BenchOptions& options) {
   }
   if (!options.targets.empty() && options.types.size() != 1) {
     return absl::InvalidArgumentError("--target needs --types with the one type they are");
+  }
+  if (options.max_rate > 0 && options.max_rate < 1) {
+    return absl::InvalidArgumentError("--max-rate: at least 1, or 0 for no end");
   }
   if (!options.targets.empty() && options.max_rate == 0) {
     return absl::InvalidArgumentError(
@@ -217,7 +221,7 @@ int Search::Run() {
   report_.shards = shards_;
   report_.pinned = !placement_.prober.empty();
   report_.farm = farm_ != nullptr;
-  report_.seconds = options_.seconds;
+  report_.seconds = settings_.time.seconds();
   report_.interval_seconds = settings_.interval.seconds();
   report_.bounds = settings_.bounds;
   RunAll();

@@ -12,7 +12,7 @@ namespace sonde {
 
 struct BenchOptions {
   std::vector<std::string> types;  // names of rows; none: the usual ones
-  double seconds = 1;              // each try
+  double seconds = 0;              // each try; 0: 1, and 4 for each rehearsal of `plan`
   int repeats = 3;                 // searches of each type
   double budget_seconds = 300;     // all of it
   unsigned shards = 0;             // 0: one; for `plan` the file's

@@ -14,7 +14,9 @@ void AddSearch(CLI::App* bench, BenchOptions* options) {
                    "which, by commas; default: the usual ones; --types=? names all")
       ->delimiter(',')
       ->allow_extra_args(false);
-  Flag(bench, "--seconds", options->seconds, "each try; with --plan: each rehearsal")
+  bench
+      ->add_option("--seconds", options->seconds,
+                   "each try; default: 1; with --plan: each rehearsal, 4")
       ->check(CLI::Range(0.1, 600.0));
   Flag(bench, "--repeats", options->repeats, "searches of each type")->check(CLI::Range(1, 100));
   Flag(bench, "--budget", options->budget_seconds, "seconds, all of it")
@@ -34,7 +36,7 @@ void AddSearch(CLI::App* bench, BenchOptions* options) {
 void AddPlaces(CLI::App* bench, BenchOptions* options) {
   Flag(bench, "--shards", options->shards, "probing threads; 0: one, with --plan the file's")
       ->check(CLI::Range(0u, 256u));
-  Flag(bench, "--io", options->io, "what carries connections, as engine.io; --plan: the file's")
+  Flag(bench, "--io", options->io, "what carries connections, as engine.io")
       ->check(CLI::IsMember({"epoll", "io_uring"}));
   bench->add_flag("--pin,!--no-pin", options->pin,
                   "prober and farm on processors of their own, where there are enough (default)");
@@ -53,11 +55,16 @@ void AddBenchFlags(CLI::App* bench, BenchOptions* options) {
   AddSearch(bench, options);
   AddPlaces(bench, options);
   bench->add_flag("--json", options->json, "one JSON object");
-  bench->add_option("--plan", options->plan,
-                    "a file: say what its tasks will need, and which limit comes first");
+  CLI::Option* plan = bench->add_option(
+      "--plan", options->plan, "a file: say what its tasks will need, and which limit comes first");
+  for (const char* other :
+       {"--types", "--repeats", "--budget", "--lateness", "--skipped", "--failed", "--inconclusive",
+        "--interval", "--timeout", "--io", "--max-rate", "--target", "--config.file", "--module"}) {
+    plan->excludes(bench->get_option(other));
+  }
   bench->add_flag("--verify", options->verify,
                   "with --plan: compare with a sonde that probes the farm");
-  Flag(bench, "--round-trip", options->round_trip, "with --plan: to the targets");
+  Flag(bench, "--round-trip", options->round_trip, "with --plan: to the targets")->needs(plan);
 }
 
 }  // namespace sonde

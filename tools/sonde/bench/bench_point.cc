@@ -16,13 +16,14 @@ double Share(uint64_t part, uint64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-// ", mostly connect/timeout": what most of the runs that did not pass came to.
-std::string Mostly(const RecordedRuns& recorded) {
-  size_t most = 0;
-  for (size_t i = 1; i < kOutcomeCount; ++i) {  // 0 is a pass
-    if (most == 0 || recorded.outcomes[i] > recorded.outcomes[most]) most = i;
+// ", mostly connect/timeout": what most of the runs of that verdict came to.
+std::string Mostly(const RecordedRuns& recorded, Verdict verdict) {
+  size_t most = kOutcomeCount;
+  for (size_t i = 0; i < kOutcomeCount; ++i) {
+    if (VerdictOf(static_cast<Outcome>(i)) != verdict) continue;
+    if (most == kOutcomeCount || recorded.outcomes[i] > recorded.outcomes[most]) most = i;
   }
-  if (recorded.outcomes[most] == 0) return "";
+  if (most == kOutcomeCount || recorded.outcomes[most] == 0) return "";
   return ", mostly " + std::string(OutcomeName(static_cast<Outcome>(most)));
 }
 
@@ -115,14 +116,16 @@ std::string WhyBroken(const BenchPoint& point, const BenchBounds& bounds, Bound 
     case Bound::kFailed:
       text = Printed("%.3f %% of the runs failed, at most %.3g %%",
                      Share(recorded.failed, point.due) * 100, bounds.failed * 100) +
-             Mostly(recorded);
+             Mostly(recorded, Verdict::kFailed);
       break;
     case Bound::kInconclusive:
       text = Printed("%.3f %% of the runs were inconclusive, at most %.3g %%",
                      Share(recorded.inconclusive, point.due) * 100, bounds.inconclusive * 100) +
-             Mostly(recorded);
+             Mostly(recorded, Verdict::kInconclusive);
       break;
   }
+  // Failures have their own reason, whatever else was used up.
+  if (bound == Bound::kFailed && LimiterOf(point) == Limiter::kUnknown) return text;
   return text + "; " + LimiterText(point);
 }
 

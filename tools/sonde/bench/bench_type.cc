@@ -1,6 +1,6 @@
 #include "tools/sonde/bench/bench_type.h"
 
-#include "protocols/http_options.h"
+#include "engine/contract/cost_model.h"
 #include "store/module_text.h"
 
 namespace sonde {
@@ -28,11 +28,9 @@ constexpr BenchType kTypes[] = {
      .target = "http://AT:PORT/",
      .listener = "http:0",
      .silent_listener = "http:0:silent",
+     .keeps = true,
      .interval = Milliseconds(100),
-     .is =
-         [](const Task& task) {
-           return static_cast<const HttpModule&>(*task.module).keep > Duration{};
-         }},
+     .is = [](const Task& task) { return OpeningsOf(task).kept; }},
     {.name = "https",
      .title = "HTTPS, full handshake",
      .prober = "http",
@@ -43,6 +41,21 @@ constexpr BenchType kTypes[] = {
      .first_rate = 50,
      .round_trips = 3,
      .handshake = true},
+    {.name = "https-kept",
+     .title = "HTTPS, kept connection",
+     .prober = "http",
+     .options =
+         "{close: reset, preferred_ip_protocol: ip4, keep_alive: true, tls_config: {ca_file: "
+         "CA, server_name: farm.test}}",
+     .target = "https://AT:PORT/",
+     .listener = "https:0",
+     .silent_listener = "https:0:silent",
+     .first_rate = 50,
+     .usual = false,
+     .handshake = true,
+     .keeps = true,
+     .interval = Milliseconds(100),
+     .is = [](const Task& task) { return OpeningsOf(task).kept; }},
     {.name = "https-resumed",
      .title = "HTTPS, resumed",
      .prober = "http",
@@ -55,10 +68,7 @@ constexpr BenchType kTypes[] = {
      .round_trips = 3,
      .handshake = true,
      .resumes = true,
-     .is =
-         [](const Task& task) {
-           return static_cast<const HttpModule&>(*task.module).tls.resumes();
-         }},
+     .is = [](const Task& task) { return task.module->first_tls()->resumes(); }},
     {.name = "tcp",
      .title = "TCP connect",
      .prober = "tcp",

@@ -27,6 +27,7 @@ struct BenchType {
   bool stream = true;       // has a socket of its own
   bool handshake = false;   // TLS on the first leg
   bool resumes = false;     // nearly all of these resume a session
+  bool keeps = false;       // the runs of a task share a connection
   // Between two runs of a task, at most; 0: as asked for. Tasks that hold a connection each want
   // few of them.
   Duration interval{};

@@ -36,9 +36,8 @@ class Capacity {
   absl::StatusOr<std::unique_ptr<ChildProcess>> Serve();
   CapacityCheck Predicted() const;
   Duration RehearsalTime() const {
-    return options_.seconds == BenchOptions{}.seconds
-               ? kRehearsal
-               : Duration{static_cast<int64_t>(options_.seconds * 1e9)};
+    return options_.seconds == 0 ? kRehearsal
+                                 : Duration{static_cast<int64_t>(options_.seconds * 1e9)};
   }
 
   const BenchOptions& options_;

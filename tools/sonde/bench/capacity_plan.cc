@@ -48,7 +48,7 @@ CapacityDemand DemandOf(const TaskFile& file, WallTime from) {
     if (!task->plan->needs_descriptor) continue;
     if (task->module->network.close != NetworkOptions::Close::kFin) continue;
     double& its = closes[task->plan->destination];
-    its += rate;
+    its += rate * OpeningsOf(*task).connections;
     if (its <= demand.busiest_closes) continue;
     demand.busiest_closes = its;
     demand.busiest = task->plan->destination;
@@ -64,7 +64,7 @@ Work WorkOf(const CapacityDemand& demand, const std::vector<size_t>& kinds, doub
   for (const size_t i : kinds) {
     const CapacityDemand::Kind& kind = demand.kinds[i];
     work[CostKindOf(kind.type->prober)] += kind.rate * share;
-    if (!kind.type->handshake) continue;
+    if (!kind.type->handshake || kind.type->keeps) continue;
     work[kind.type->resumes ? CostKind::kResumption : CostKind::kHandshake] += kind.rate * share;
   }
   return work;
@@ -89,10 +89,13 @@ CapacityPrediction Predict(const CapacityDemand& demand, const Rehearsal& rehear
     const double latency = its.latency_seconds + kind.type->round_trips * round_trip.seconds();
     for (auto [sum, runs] :
          {std::pair(&typical, kind.rate * latency), std::pair(&silent, kind.silent_in_flight)}) {
+      // A kept connection is there whether a run is on it or not; TLS is nearly all it takes.
+      const bool kept = kind.type->keeps && sum == &typical;
+      const double streams = kept ? static_cast<double>(kind.tasks.size()) : runs;
       sum->runs += runs;
-      if (kind.type->stream) sum->streams += runs;
-      if (kind.type->handshake) sum->handshakes += runs;
-      sum->bytes += runs * its.in_flight_bytes;
+      if (kind.type->stream) sum->streams += streams;
+      if (kind.type->handshake && !kept) sum->handshakes += runs;
+      sum->bytes += (kind.type->handshake ? streams : runs) * its.in_flight_bytes;
     }
   }
   prediction.in_flight = typical.runs;

@@ -10,7 +10,8 @@
 namespace sonde {
 namespace {
 
-constexpr size_t kFewestTasks = 20;  // so that rates below 80 a second are spread too
+constexpr double kFewestTasks = 20;     // so that rates below 80 a second are spread too
+constexpr double kLongestInterval = 2;  // seconds, where fewer tasks make the rate
 constexpr size_t kMostTasks = 500'000;
 constexpr Duration kSettle = Milliseconds(100);  // beyond an interval, after tasks changed
 constexpr double kFirstStep = 1.5, kNextStep = 1.1, kTolerance = 0.05;
@@ -22,8 +23,9 @@ double Millis(std::optional<Duration> time) { return time ? time->millis() : 0; 
 // As many tasks as make the rate with the usual interval; few tasks get a longer one.
 absl::Status TypeBench::SetRate(double rate) {
   const double wanted = rate * options_.interval.seconds();
-  const auto count = static_cast<size_t>(std::clamp(
-      std::round(wanted), static_cast<double>(kFewestTasks), static_cast<double>(kMostTasks)));
+  const double fewest = std::clamp(std::round(rate * kLongestInterval), 1.0, kFewestTasks);
+  const auto count =
+      static_cast<size_t>(std::clamp(std::round(wanted), fewest, static_cast<double>(kMostTasks)));
   Duration interval = options_.interval;
   if (wanted < static_cast<double>(count)) {
     interval = {static_cast<int64_t>(static_cast<double>(count) / rate * 1e9)};
@@ -112,6 +114,11 @@ TypeResult TypeBench::Run() {
   auto point = Try(first);
   if (!point.ok()) {
     status = point.status();
+  } else if (point->recorded.runs > 0 && point->recorded.failed == point->recorded.runs &&
+             BrokenBound(*point, options_.bounds) == Bound::kFailed) {
+    status = absl::UnavailableError("no run passed, so that no other rate was tried");
+    result.broke = *point;
+    result.bound = Bound::kFailed;
   } else if (BrokenBound(*point, options_.bounds) != Bound::kFailed) {
     const double cost = point->microseconds_per_probe();
     if (cost > 0) first = std::min(std::max(first, 0.6e6 / cost), options_.max_rate);
