@@ -147,7 +147,7 @@ class BenchTest(harness.TestCase):
     def test_without_a_farm_it_says_so(self):
         answer = bench("--types=tcp", "--farm=/nowhere/farm")
         self.assertEqual(answer.code, 1, answer)
-        self.assertIn("/nowhere/farm", answer.err)
+        self.assertIn("/nowhere/farm (tools/build makes it", answer.err)
 
     def test_an_interrupt_ends_it_with_what_there_is(self):
         sonde = str(harness.binaries() / "sonde")

@@ -1,6 +1,9 @@
 #include "tools/sonde/bench/farm_process.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
@@ -50,6 +53,10 @@ absl::StatusOr<std::unique_ptr<FarmProcess>> FarmProcess::Start(
   }
   child.cpus = cpus;
   child.ready = "ready\n";
+  if (access(child.words[0].c_str(), X_OK) != 0) {
+    return absl::ErrnoToStatus(errno, "no targets: " + child.words[0] +
+                                          " (tools/build makes it, --farm says where it is)");
+  }
   auto started = ChildProcess::Start(child, interruption);
   if (!started.ok()) return started.status();
   farm->process_ = *std::move(started);
