@@ -124,8 +124,9 @@ std::string WhyBroken(const BenchPoint& point, const BenchBounds& bounds, Bound 
              Mostly(recorded, Verdict::kInconclusive);
       break;
   }
-  // Failures have their own reason, whatever else was used up.
-  if (bound == Bound::kFailed && LimiterOf(point) == Limiter::kUnknown) return text;
+  // What did not pass has its own reason.
+  const bool explained = bound == Bound::kFailed || bound == Bound::kInconclusive;
+  if (explained && LimiterOf(point) == Limiter::kUnknown) return text;
   return text + "; " + LimiterText(point);
 }
 

@@ -22,6 +22,8 @@ struct RecordedRuns {
   LatencyCounts latency;            // of passes, from the start: what coordinated omission flatters
   LatencyCounts corrected;          // of the same, from the due time
   double duration_sum_seconds = 0;  // of all, from the start: by Little's law, runs in flight
+
+  uint64_t passed() const { return runs - failed - inconclusive; }
 };
 
 // The engine's sink. A shard's thread writes cells of its own, which others may read meanwhile: no

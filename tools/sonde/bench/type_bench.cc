@@ -114,12 +114,12 @@ TypeResult TypeBench::Run() {
   auto point = Try(first);
   if (!point.ok()) {
     status = point.status();
-  } else if (point->recorded.runs > 0 && point->recorded.failed == point->recorded.runs &&
-             BrokenBound(*point, options_.bounds) == Bound::kFailed) {
+  } else if (const auto broken = BrokenBound(*point, options_.bounds);
+             broken && point->recorded.runs > 0 && point->recorded.passed() == 0) {
     status = absl::UnavailableError("no run passed, so that no other rate was tried");
     result.broke = *point;
-    result.bound = Bound::kFailed;
-  } else if (BrokenBound(*point, options_.bounds) != Bound::kFailed) {
+    result.bound = broken;
+  } else if (broken != Bound::kFailed) {
     const double cost = point->microseconds_per_probe();
     if (cost > 0) first = std::min(std::max(first, 0.6e6 / cost), options_.max_rate);
   }
