@@ -1,7 +1,7 @@
 """What bench/peers, bench/probe_endpoint and bench/overload share: programs side by side.
 
-The prober under measurement, ours or another's, has core 1; its targets, its client and this script
-have core 0. Processor time is that of all threads, in nanoseconds, as the scheduler counts it
+The prober under measurement, ours or another's, has core 1 to itself; its targets, its client, this
+script and all else that runs on the machine have core 0. Processor time is that of all threads, in nanoseconds, as the scheduler counts it
 (/proc/PID/task/*/schedstat: what /proc/PID/stat rounds to 10 ms).
 """
 import json
@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 # pylint: disable=wrong-import-position
 import harness  # noqa: E402
+import own_core  # noqa: E402
 
 PROBER_CORE, TARGET_CORE = (1, 0) if os.cpu_count() > 1 else (0, 0)
 ON_PROBER_CORE = ("taskset", "-c", str(PROBER_CORE))
@@ -69,7 +70,8 @@ http {
 
 
 def prepare(install):
-    """Installs the peers and builds what is measured, unless SONDE_BIN_DIR names a folder of it."""
+    """Installs the peers and builds what is measured, unless SONDE_BIN_DIR names a folder of it, and
+    clears the prober's core."""
     if install:
         subprocess.run([ROOT / "tools/install-deps", "bench"], check=True)
     if not os.environ.get("SONDE_BIN_DIR"):
@@ -82,6 +84,7 @@ def prepare(install):
             subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    own_core.clear(PROBER_CORE)
     os.sched_setaffinity(0, {TARGET_CORE})  # what we start inherits it
     return soft
 
