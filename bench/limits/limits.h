@@ -18,6 +18,7 @@ struct Options {
   int addresses = 1;     // 127.1.0.1 and following; 1: 127.0.0.1
   int rate = 0;          // exchanges begun a second, in steps of 1 ms; 0: as fast as they end
   bool reset = true;     // end connections with RST, not FIN
+  bool spares = false;   // take connections back and use their sockets again, as a probe does
   bool steps = false;    // io_uring: go on when an operation is done, not in one chain
   bool stamps = false;   // have the kernel stamp arrivals, as a probe has
   std::string ca;        // PEM of what TLS is verified against

@@ -193,6 +193,9 @@ int main(int argc, char** argv) {
   app.add_option("--rate", options.rate, "Exchanges a second; 0: as fast as they end")
       ->check(CLI::Range(0, 1'000'000));
   app.add_option("--close", close, "reset or fin")->check(CLI::IsMember({"reset", "fin"}));
+  app.add_flag("--spares", options.spares,
+               "tcp, tcp-half-open, http: take connections back with RST and use their sockets for "
+               "the next to the same target, as a probe does");
   app.add_flag("--steps", options.steps, "tcp-uring, http-uring: not in one linked chain");
   app.add_flag("--stamps", options.stamps,
                "http, http-kept, dns, icmp: have the kernel stamp arrivals");

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <deque>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bench/limits/limits.h"
@@ -33,7 +34,10 @@ class Streams {
         epoll_(epoll_create1(EPOLL_CLOEXEC)),
         pacer_(options, epoll_),
         meter_(options),
-        states_(65536) {}
+        states_(65536),
+        targets_(65536),
+        stamped_(65536),
+        spares_(static_cast<size_t>(options.addresses), -1) {}
   ~Streams() { close(epoll_); }
 
   void Run(const char* name) {
@@ -74,9 +78,13 @@ class Streams {
   }
 
   void Open() {
-    const sockaddr_in to = TargetAddress(options_, next_++);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const unsigned target = next_++ % static_cast<unsigned>(options_.addresses);
+    const sockaddr_in to = TargetAddress(options_, target);
+    const bool spare = spares_[target] >= 0;
+    const int fd = spare ? std::exchange(spares_[target], -1)
+                         : socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return meter_.Failed("socket", errno);
+    targets_[static_cast<size_t>(fd)] = target;
     if (kind_ == Kind::kHalfOpen) {  // the last ACK is held back, and never sent
       const int off = 0;
       setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
@@ -90,21 +98,34 @@ class Streams {
     epoll_event event{};
     event.events = kInterest;
     event.data.fd = fd;
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) Die("epoll_ctl", errno);
+    if (!spare && epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) Die("epoll_ctl", errno);
     states_[static_cast<size_t>(fd)] = State::kConnecting;
     ++busy_;
     if (kind_ == Kind::kHttpKept) ++kept_;
   }
 
+  // Takes the connection back with RST: the socket serves the next one to the same target.
+  bool Spare(int fd) {
+    int& spare = spares_[targets_[static_cast<size_t>(fd)]];
+    if (!options_.spares || spare >= 0) return false;
+    sockaddr nobody{};
+    nobody.sa_family = AF_UNSPEC;
+    if (connect(fd, &nobody, sizeof nobody) != 0) Die("connect to nobody", errno);
+    spare = fd;
+    return true;
+  }
+
   void Close(int fd) {
+    states_[static_cast<size_t>(fd)] = State::kNone;
+    --busy_;
+    if (kind_ == Kind::kHttpKept) --kept_;
+    if (Spare(fd)) return;
     if (options_.reset) {
       const linger now{1, 0};
       setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     }
-    states_[static_cast<size_t>(fd)] = State::kNone;
+    stamped_[static_cast<size_t>(fd)] = 0;
     close(fd);
-    --busy_;
-    if (kind_ == Kind::kHttpKept) --kept_;
   }
 
   void Fail(int fd, const char* what, int error) {
@@ -132,6 +153,7 @@ class Streams {
   }
 
   void Stamp(int fd) {
+    if (std::exchange(stamped_[static_cast<size_t>(fd)], 1) != 0) return;
     const int stamps = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
     setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof stamps);
   }
@@ -181,7 +203,10 @@ class Streams {
   const int epoll_;
   Pacer pacer_;
   Meter meter_;
-  std::vector<State> states_;  // by descriptor
+  std::vector<State> states_;      // by descriptor
+  std::vector<unsigned> targets_;  // the same
+  std::vector<char> stamped_;      // the same
+  std::vector<int> spares_;        // by target; -1: none
   int busy_ = 0;
   size_t kept_ = 0;          // connections that stay open
   std::deque<int> resting_;  // of them those that wait for the next exchange

@@ -47,6 +47,11 @@ int Configure(int fd, const Address& to, const NetworkOptions& options) {
   return 0;
 }
 
+// No option of a module stays on the socket: TCP_QUICKACK goes with the connection.
+bool IsPlain(const NetworkOptions& options) {
+  return options.interface.empty() && options.dscp < 0 && options.source.family == IpFamily::kNone;
+}
+
 int SocketError(int fd) {
   int error = 0;
   socklen_t size = sizeof error;
@@ -65,12 +70,14 @@ EpollNetwork::EpollNetwork(Poller& poller, Resolver& resolver, size_t max_stream
     : poller_(poller),
       resolver_(resolver),
       max_streams_(max_streams),
+      spares_(max_streams / 2),
       datagrams_(poller, datagrams) {}
 
 EpollNetwork::~EpollNetwork() {
   for (size_t fd = 0; fd < streams_.size(); ++fd) {
     if (streams_[fd].open) Close(static_cast<StreamId>(fd), NetworkOptions::Close::kFin);
   }
+  while (spares() > 0) Discard(spares_.TakeOldest());
 }
 
 std::optional<ResolveAnswer> EpollNetwork::Resolve(SlotRef slot, std::string_view host,
@@ -93,7 +100,14 @@ ConnectResult EpollNetwork::Connect(SlotRef slot, const Address& to,
     result.error = EMFILE;
     return result;
   }
-  const int fd = socket(peer.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const bool plain = IsPlain(options);
+  // While events wait to be told, one of them may be about what a spare was before.
+  int fd = plain && !poller_.has_untold() ? spares_.Take(to) : -1;
+  const bool spare = fd >= 0;
+  if (!spare) {
+    if (open_ + spares() >= max_streams_) Discard(spares_.TakeOldest());
+    fd = socket(peer.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  }
   if (fd < 0) {
     result.error = errno;
     return result;
@@ -106,19 +120,24 @@ ConnectResult EpollNetwork::Connect(SlotRef slot, const Address& to,
   }
   // Registered only now: a socket that is not connecting yet would report a hang-up. What happened
   // since, also a connection made at once, is reported by the registration itself.
-  if (result.error == 0) result.error = poller_.Add(fd, kInterest, this);
+  if (result.error == 0 && !spare) result.error = poller_.Add(fd, kInterest, this);
   if (result.error != 0) {
+    if (spare) poller_.Forget(fd);
     close(fd);
     return result;
   }
   if (static_cast<size_t>(fd) >= streams_.size()) streams_.resize(static_cast<size_t>(fd) + 64);
   Stream& stream = StreamOf(fd);
   const uint32_t generation = stream.generation + 1;
+  const bool stamps = spare && stream.stamps;
   stream = Stream{};
   stream.slot = slot;
   stream.generation = generation;
   stream.open = true;
   stream.connecting = true;
+  stream.plain = plain;
+  stream.to = to;
+  stream.stamps = stamps;
   ++open_;
   result.stream = fd;
   return result;
@@ -141,7 +160,7 @@ IoResult EpollNetwork::Send(StreamId id, Bytes bytes) {
     return result;
   }
   stream.awaits = true;
-  if (stream.sends == 0) stream.stamped = StampArrivals(id);
+  if (stream.sends == 0) stream.stamped = stream.stamps = stream.stamps || StampArrivals(id);
   // A request is one send. A second small one would wait for the peer's delayed acknowledgement of
   // the first (Nagle).
   if (stream.sends == 1) SetSocketOption(id, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -214,15 +233,32 @@ IoResult EpollNetwork::Receive(StreamId id, std::span<uint8_t> into) {
 }
 
 void EpollNetwork::Close(StreamId id, NetworkOptions::Close how) {
-  Stream& stream = StreamOf(id);
-  if (how == NetworkOptions::Close::kReset) {
+  const bool reset = how == NetworkOptions::Close::kReset;
+  StreamOf(id).open = false;
+  --open_;
+  if (reset && KeepAsSpare(id)) return;
+  if (reset) {
     const linger now{1, 0};
     setsockopt(id, SOL_SOCKET, SO_LINGER, &now, sizeof now);
   }
-  stream.open = false;
-  poller_.Forget(id);
-  close(id);
-  --open_;
+  Discard(id);
+}
+
+// The peer gets the RST that closing with SO_LINGER 0 sends: both are tcp_disconnect of
+// net/ipv4/tcp.c. It goes on from the sequence numbers of this connection in the next one, so that
+// nobody but this peer may have the socket: others could answer in the next one's place.
+bool EpollNetwork::KeepAsSpare(int fd) {
+  if (!StreamOf(fd).plain) return false;
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  if (connect(fd, &nobody, sizeof nobody) != 0) return false;
+  if (const int gone = spares_.Keep(fd, StreamOf(fd).to); gone >= 0) Discard(gone);
+  return true;
+}
+
+void EpollNetwork::Discard(int fd) {
+  poller_.Forget(fd);
+  close(fd);
 }
 
 TcpInfo EpollNetwork::Inspect(StreamId id) {
@@ -247,6 +283,7 @@ bool EpollNetwork::DispatchEvents(NetworkEvents& events) {
 }
 
 void EpollNetwork::OnReady(int fd, uint32_t events, Instant at) {
+  if (!StreamOf(fd).open) return;  // a spare: it has no connection (EPOLLHUP)
   const uint32_t generation = StreamOf(fd).generation;
   if (StreamOf(fd).connecting && !Opened(fd, events, at)) return;
   // Every call out may close this stream, and open another on the same descriptor.

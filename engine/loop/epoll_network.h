@@ -3,9 +3,10 @@
 //
 // A stream costs socket, connect, epoll_ctl, getsockopt (TCP_INFO), send, recv and
 // close, and a share of epoll_wait; one that is written to also one setsockopt, other socket
-// options are set only when a module asks for them. Stamps are CLOCK_MONOTONIC read around the
-// system call, or right before an event is handed on; but bytes that came after the first Send
-// carry the moment the kernel saw them arrive (SO_TIMESTAMPING,
+// options are set only when a module asks for them. One that ends with RST leaves its socket to the
+// next to the same peer (ADR 051): connect, getsockopt, send, recv, and a connect to nobody. Stamps
+// are CLOCK_MONOTONIC read around the system call, or right before an event is handed on; but bytes
+// that came after the first Send carry the moment the kernel saw them arrive (SO_TIMESTAMPING,
 // Documentation/networking/timestamping.rst), however late the loop woke up for them.
 #pragma once
 
@@ -19,6 +20,7 @@
 #include "engine/loop/loop_network.h"
 #include "engine/loop/poller.h"
 #include "engine/loop/resolver.h"
+#include "engine/loop/spare_sockets.h"
 #include "engine/shard/network.h"
 
 namespace sonde {
@@ -71,6 +73,7 @@ class EpollNetwork final : public LoopNetwork, private Poller::Handler {
     return !owed_.empty() || resolver_.pending() || datagrams_.pending();
   }
   size_t open() const override { return open_; }
+  size_t spares() const { return spares_.size(); }  // sockets without a stream
   DatagramSockets& datagrams() override { return datagrams_; }
 
  private:
@@ -84,10 +87,13 @@ class EpollNetwork final : public LoopNetwork, private Poller::Handler {
     bool ending = false;       // an end or error stands behind the bytes in the socket
     bool owed = false;         // waits in owed_
     bool filled = false;       // the last Receive had no more room: there may be more
-    bool stamped = false;      // the kernel stamps what arrives
+    bool stamped = false;      // what arrives is told with the kernel's stamp
     bool awaits = false;       // nothing came since the last Send
+    bool plain = false;        // no option of a module is on the socket
+    bool stamps = false;       // the kernel stamps what arrives: of the socket, not of the stream
     uint8_t sends = 0;         // 0, 1, 2 = more
-    Instant last;              // what Send or Receive said last: stamps never go back
+    Address to;
+    Instant last;  // what Send or Receive said last: stamps never go back
   };
   struct Owed {
     int fd;
@@ -95,6 +101,8 @@ class EpollNetwork final : public LoopNetwork, private Poller::Handler {
   };
 
   void OnReady(int fd, uint32_t events, Instant at) override;
+  bool KeepAsSpare(int fd);
+  void Discard(int fd);
   bool Opened(int fd, uint32_t events, Instant at);
   ssize_t ReceiveStamped(StreamId id, std::span<uint8_t> into, Instant* at);
   void OweReadable(int fd);
@@ -106,6 +114,7 @@ class EpollNetwork final : public LoopNetwork, private Poller::Handler {
   const size_t max_streams_;
   size_t open_ = 0;
   std::vector<Stream> streams_;  // by descriptor
+  SpareSockets spares_;          // still in the poller
   std::vector<Owed> owed_;       // readable events the kernel will not repeat
   std::vector<Owed> owed_now_;
   DatagramSockets datagrams_;

@@ -116,6 +116,7 @@ int Poller::DispatchOnce() {
 }
 
 void Poller::Tell(std::span<const epoll_event> events) {
+  telling_ = true;
   for (const epoll_event& event : events) {
     const uint64_t tag = event.data.u64;
     if (tag == kPatientTag) {
@@ -131,6 +132,7 @@ void Poller::Tell(std::span<const epoll_event> events) {
     }
     registration.handler->OnReady(fd, event.events, MonotonicNow());
   }
+  telling_ = false;
 }
 
 }  // namespace sonde

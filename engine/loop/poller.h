@@ -67,6 +67,9 @@ class Poller {
   // it changes.
   void Hold(bool hold);
 
+  // Events were taken from the kernel and are not told yet.
+  bool has_untold() const { return telling_ || awaited_ > 0; }
+
   uint64_t stale_events() const { return stale_events_; }
 
  private:
@@ -87,6 +90,7 @@ class Poller {
   bool held_ = false;
   bool patient_ready_ = false;  // epoll_ said so
   int awaited_ = -1;            // events Await found; negative: it was not called
+  bool telling_ = false;
   std::array<epoll_event, kBatch> events_;
   std::vector<Registration> registrations_;  // by descriptor: the kernel keeps them dense
   uint64_t stale_events_ = 0;
