@@ -119,6 +119,9 @@ struct NetworkOptions {
   std::vector<Address> name_servers;  // empty: the system's
   bool resolver_cache = true;
 
+  // None of them stays on a socket that is used again.
+  bool plain() const { return interface.empty() && dscp < 0 && source.family == IpFamily::kNone; }
+
   bool operator==(const NetworkOptions&) const = default;
 };
 

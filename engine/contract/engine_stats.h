@@ -128,6 +128,7 @@ struct ShardStats {
   uint64_t handshakes_in_progress = 0;
 
   uint64_t descriptors = 0;  // open now for probes
+  uint64_t spares = 0;       // sockets without a connection, kept for a peer's next
 
   uint64_t connections_idle = 0;     // between two runs of their task, now
   uint64_t connections_reused = 0;   // runs that began on one

@@ -47,11 +47,6 @@ int Configure(int fd, const Address& to, const NetworkOptions& options) {
   return 0;
 }
 
-// No option of a module stays on the socket: TCP_QUICKACK goes with the connection.
-bool IsPlain(const NetworkOptions& options) {
-  return options.interface.empty() && options.dscp < 0 && options.source.family == IpFamily::kNone;
-}
-
 int SocketError(int fd) {
   int error = 0;
   socklen_t size = sizeof error;
@@ -100,7 +95,7 @@ ConnectResult EpollNetwork::Connect(SlotRef slot, const Address& to,
     result.error = EMFILE;
     return result;
   }
-  const bool plain = IsPlain(options);
+  const bool plain = options.plain();
   // While events wait to be told, one of them may be about what a spare was before.
   int fd = plain && !poller_.has_untold() ? spares_.Take(to) : -1;
   const bool spare = fd >= 0;

@@ -73,7 +73,7 @@ class EpollNetwork final : public LoopNetwork, private Poller::Handler {
     return !owed_.empty() || resolver_.pending() || datagrams_.pending();
   }
   size_t open() const override { return open_; }
-  size_t spares() const { return spares_.size(); }  // sockets without a stream
+  size_t spares() const override { return spares_.size(); }
   DatagramSockets& datagrams() override { return datagrams_; }
 
  private:

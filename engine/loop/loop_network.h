@@ -25,7 +25,8 @@ class LoopNetwork : public Network {
   // Something is to be told without waiting for the kernel.
   virtual bool pending() const = 0;
 
-  virtual size_t open() const = 0;  // streams
+  virtual size_t open() const = 0;    // streams
+  virtual size_t spares() const = 0;  // sockets that wait for a stream
   virtual DatagramSockets& datagrams() = 0;
 };
 

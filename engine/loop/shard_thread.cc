@@ -217,6 +217,7 @@ void ShardThread::Publish(Instant woke, Instant end) {
   published_.resolver_hits.store(resolver.hits, std::memory_order_relaxed);
   published_.resolver_misses.store(resolver.misses, std::memory_order_relaxed);
   published_.descriptors.store(network_->open(), std::memory_order_relaxed);
+  published_.spares.store(network_->spares(), std::memory_order_relaxed);
   published_.datagrams_dropped.store(network_->datagrams().dropped(), std::memory_order_relaxed);
 }
 
@@ -228,6 +229,7 @@ ShardStats ShardThread::Stats() const {
   stats.resolver_hits = published_.resolver_hits.load(std::memory_order_relaxed);
   stats.resolver_misses = published_.resolver_misses.load(std::memory_order_relaxed);
   stats.descriptors = published_.descriptors.load(std::memory_order_relaxed);
+  stats.spares = published_.spares.load(std::memory_order_relaxed);
   stats.datagrams_dropped = published_.datagrams_dropped.load(std::memory_order_relaxed);
   return stats;
 }

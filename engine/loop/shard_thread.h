@@ -81,7 +81,7 @@ class ShardThread {
   // What the loop alone knows, for readers on other threads.
   struct Published {
     std::atomic<double> utilization{0};
-    std::atomic<uint64_t> resolver_hits{0}, resolver_misses{0}, descriptors{0};
+    std::atomic<uint64_t> resolver_hits{0}, resolver_misses{0}, descriptors{0}, spares{0};
     std::atomic<uint64_t> datagrams_dropped{0}, turns{0};
     std::atomic<clockid_t> clock{kNoClock};  // of the thread's processor time
     std::atomic<double> cpu_seconds{0};      // once the thread has ended

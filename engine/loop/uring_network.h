@@ -73,6 +73,7 @@ class UringNetwork final : public LoopNetwork, private Poller::Handler {
   void ComesBackSoon(bool soon) override { epoll_->ComesBackSoon(soon); }
   bool pending() const override;
   size_t open() const override { return open_ + epoll_->open(); }
+  size_t spares() const override { return epoll_->spares(); }
   DatagramSockets& datagrams() override { return epoll_->datagrams(); }
   size_t rings() const { return rings_.size(); }
 

@@ -2,7 +2,8 @@
 
 A plain TCP probe is socket, connect, epoll_ctl, getsockopt (TCP_INFO), close; an HTTP probe adds
 setsockopt (kernel stamps of what arrives), send and recvmsg, which are all it takes over a connection that
-was kept. A DNS question over UDP and an ICMP echo have none of their own: sendmmsg and recvmmsg carry
+was kept. With `close: reset` the socket of the last run is there: connect, getsockopt, (send, recvmsg) and a
+connect to nobody. A DNS question over UDP and an ICMP echo have none of their own: sendmmsg and recvmmsg carry
 up to 64 of them. What the loop itself needs (epoll_pwait2) is shared by all probes of a
 turn: the tasks here are due all at once, each second.
 """
@@ -111,8 +112,14 @@ class SyscallsTest(harness.TestCase):
         self.check("type: tcp, target: '127.0.0.1:TCP'", 5)
 
     def test_tcp_half_open(self):
-        # TCP_QUICKACK and SO_LINGER besides.
-        self.check("type: tcp, target: '127.0.0.1:TCP', tcp: {half_open: true}", 7)
+        # TCP_QUICKACK besides.
+        self.check("type: tcp, target: '127.0.0.1:TCP', tcp: {half_open: true}", 4)
+
+    def test_tcp_with_reset(self):
+        self.check("type: tcp, target: '127.0.0.1:TCP', tcp: {close: reset}", 3)
+
+    def test_http_with_reset(self):
+        self.check("type: http, target: 'http://127.0.0.1:HTTP/', http: {close: reset}", 5)
 
     def test_http(self):
         self.check("type: http, target: 'http://127.0.0.1:HTTP/'", 8)

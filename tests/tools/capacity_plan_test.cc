@@ -111,6 +111,22 @@ TEST(CapacityDemand, KeptConnectionsAreHeldAndSeldomOpened) {
   EXPECT_DOUBLE_EQ(*Row(near, "handshakes").silent, 0.5 + 0.25 + 5.0 / 600 + 0.5);
 }
 
+TEST(CapacityDemand, WhatEndsWithResetKeepsASocketForEachDestination) {
+  const CapacityDemand demand = DemandOf(Fleet(R"(
+tasks:
+  - {name: a, type: tcp, target: "a.example:25", interval: 1s, tcp: {close: reset}}
+  - {name: same, type: tcp, target: "a.example:25", interval: 1s, tcp: {half_open: true}}
+  - {name: b, type: tcp, target: "b.example:25", interval: 2s, tcp: {close: reset}}
+  - {name: dscp, type: tcp, target: "c.example:25", interval: 1s, tcp: {close: reset, dscp: 8}}
+  - {name: fin, type: tcp, target: "d.example:25", interval: 1s}
+  - {name: dns, type: dns, target: "e.example", interval: 1s}
+)"),
+                                         kFrom);
+  EXPECT_EQ(demand.spare_peers, 2);
+  EXPECT_DOUBLE_EQ(Find(demand, "tcp")->rate, 3.5);
+  EXPECT_DOUBLE_EQ(Find(demand, "tcp")->fin_rate, 1);
+}
+
 class Prediction : public ::testing::Test {
  protected:
   Prediction() : file_(Fleet()), demand_(DemandOf(file_, kFrom)) {
@@ -159,6 +175,20 @@ TEST_F(Prediction, EachResource) {
   EXPECT_DOUBLE_EQ(Row(found, "ports").need, 11 * 60);
   EXPECT_NEAR(Row(found, "bytes_per_second").need, 22'100, 10);
   EXPECT_EQ(Row(found, "bytes_per_second").limit, std::nullopt);
+}
+
+TEST_F(Prediction, SparesAreThoseThatNoRunHas) {
+  demand_.spare_peers = 100;
+  for (auto& kind : demand_.kinds) kind.fin_rate = kind.rate;
+  const double streams = Row(Of(), "descriptors").need;
+  EXPECT_DOUBLE_EQ(Row(Of(), "spare_sockets").need, 100);  // runs have sockets of their own: FIN
+  for (auto& kind : demand_.kinds) kind.fin_rate = 0;
+  EXPECT_DOUBLE_EQ(Row(Of(), "spare_sockets").need, 100 - streams);
+  EXPECT_NEAR(*Row(Of(), "spare_sockets").silent, 100 - 2.7, 0.1);
+  node_.descriptors = 150;
+  EXPECT_DOUBLE_EQ(Row(Of(), "spare_sockets").need, 75 - streams);
+  settings_.io = EngineSettings::Io::kUring;
+  EXPECT_EQ(Row(Of(), "spare_sockets").need, 0);
 }
 
 TEST_F(Prediction, SettingsOfTheFileAreLimits) {

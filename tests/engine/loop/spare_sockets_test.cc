@@ -20,7 +20,6 @@ class SpareSocketsTest : public LoopTest {
     StreamId stream;
     Descriptor peer;
   };
-  EpollNetwork& network() { return static_cast<EpollNetwork&>(*network_); }
   // As every probe does: what the kernel knows is looked at once.
   Pair Connected(SlotRef slot, const NetworkOptions& options = {}, Address to = {}) {
     if (to.family == IpFamily::kNone) to = NameOf(listener_.get());
@@ -55,7 +54,7 @@ TEST_F(SpareSocketsTest, AStreamEndedWithResetLeavesItsSocketAndNothingElse) {
   Reset(first.stream);
   EXPECT_EQ(network_->open(), 0u);
   EXPECT_EQ(network_->DescriptorsLeft(), left + 1);
-  EXPECT_EQ(network().spares(), 1u);
+  EXPECT_EQ(network_->spares(), 1u);
   char bytes[8];
   EXPECT_EQ(recv(first.peer.get(), bytes, 4, MSG_WAITALL), 4);
   EXPECT_EQ(recv(first.peer.get(), bytes, 1, 0), -1);
@@ -64,7 +63,7 @@ TEST_F(SpareSocketsTest, AStreamEndedWithResetLeavesItsSocketAndNothingElse) {
   events_.all.clear();
   const Pair second = Connected(kOther);
   EXPECT_EQ(second.stream, first.stream);
-  EXPECT_EQ(network().spares(), 0u);
+  EXPECT_EQ(network_->spares(), 0u);
   int error = 0;
   EXPECT_EQ(Receive(second.stream, &error), "");
   EXPECT_EQ(error, EAGAIN);
@@ -91,7 +90,7 @@ TEST_F(SpareSocketsTest, NothingIsToldOfASpare) {
 TEST_F(SpareSocketsTest, OnlyPlainConnectionsThatEndedWithResetLeaveOne) {
   const auto closed = [&](const Pair& pair, NetworkOptions::Close how) {
     network_->Close(pair.stream, how);
-    return network().spares() == 0 && !IsOpen(pair.stream);
+    return network_->spares() == 0 && !IsOpen(pair.stream);
   };
   EXPECT_TRUE(closed(Connected(kSlot), NetworkOptions::Close::kFin));
   NetworkOptions source, dscp;
@@ -103,7 +102,7 @@ TEST_F(SpareSocketsTest, OnlyPlainConnectionsThatEndedWithResetLeaveOne) {
   const Pair pair = Connected(kOther);
   Reset(pair.stream);
   EXPECT_NE(Connected(kSlot, dscp).stream, pair.stream);
-  EXPECT_EQ(network().spares(), 1u);
+  EXPECT_EQ(network_->spares(), 1u);
 }
 
 TEST_F(SpareSocketsTest, FailuresOnASpareAreTold) {
@@ -120,7 +119,7 @@ TEST_F(SpareSocketsTest, FailuresOnASpareAreTold) {
     EXPECT_EQ(events_.all.size(), 1u);
     Reset(refused.stream);
   }
-  EXPECT_EQ(network().spares(), 1u);
+  EXPECT_EQ(network_->spares(), 1u);
 }
 
 // An attempt that is given up leaves its socket as well, and a peer that answers it later gets RST.
@@ -138,7 +137,7 @@ TEST_F(SpareSocketsTest, AnAttemptThatNobodyAnsweredLeavesOneToo) {
   Reset(made.stream);
   for (int i = 0; i < 3; ++i) network_->DispatchEvents(events_);
   EXPECT_TRUE(events_.all.empty());
-  EXPECT_EQ(network().spares(), 1u);
+  EXPECT_EQ(network_->spares(), 1u);
   waiting.clear();
   while (IsReadable(full)) Accept(full);
   EXPECT_EQ(network_->Connect(kOther, NameOf(full.get()), {}).stream, made.stream);
@@ -155,17 +154,17 @@ TEST_F(SpareSocketsTest, SparesGiveWay) {
   const auto open = [&] {
     return std::ranges::count_if(pairs, [](const Pair& pair) { return IsOpen(pair.stream); });
   };
-  EXPECT_EQ(network().spares(), 2u);
+  EXPECT_EQ(network_->spares(), 2u);
   EXPECT_EQ(open(), 2);
   EXPECT_EQ(network_->DescriptorsLeft(), 4u);
   NetworkOptions dscp;
   dscp.dscp = 46;  // these take sockets of their own
   for (uint32_t i = 0; i < 3; ++i) {
     pairs[i] = Connected({20 + i, 1}, dscp);
-    EXPECT_EQ(network().spares(), i == 0 ? 2u : i == 1 ? 2u : 1u);
+    EXPECT_EQ(network_->spares(), i == 0 ? 2u : i == 1 ? 2u : 1u);
   }
   pairs[3] = Connected({30, 1});
-  EXPECT_EQ(network().spares(), 0u);
+  EXPECT_EQ(network_->spares(), 0u);
   EXPECT_EQ(network_->Connect({31, 1}, NameOf(listener_.get()), {}).error, EMFILE);
 }
 
@@ -239,7 +238,7 @@ TEST_F(SpareSocketsTest, OnlyTheSamePeerGetsIt) {
     EXPECT_NE(made.stream, pair.stream);
     network_->Close(made.stream, NetworkOptions::Close::kFin);
   }
-  EXPECT_EQ(network().spares(), 1u);
+  EXPECT_EQ(network_->spares(), 1u);
   EXPECT_EQ(Connected(kOther).stream, pair.stream);
 }
 

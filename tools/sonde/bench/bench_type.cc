@@ -170,4 +170,8 @@ std::string BenchBlock(std::string_view options, const std::string& authority) {
   return With(std::string(options), "CA", YamlScalar(authority));
 }
 
+std::string WithFin(std::string_view options) {
+  return With(std::string(options), "close: reset", "close: fin");
+}
+
 }  // namespace sonde

@@ -130,7 +130,7 @@ CapacityCheck Capacity::Predicted() const {
   check.predicted_cores = need("processor_cores");
   check.predicted_bytes = need("memory_bytes");
   check.predicted_bytes_per_second = need("bytes_per_second");
-  check.predicted_descriptors = need("descriptors");
+  check.predicted_descriptors = need("descriptors") + need("spare_sockets");
   return check;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "tools/sonde/start_load.h"
 
@@ -37,6 +38,7 @@ CapacityDemand DemandOf(const TaskFile& file, WallTime from) {
   CapacityDemand demand;
   demand.tasks = file.tasks.size();
   std::unordered_map<std::string_view, double> closes;
+  std::unordered_set<std::string_view> spares;
   for (const auto& task : file.tasks) {
     if (!task->enabled) continue;
     const double rate = RateOf(*task, from);
@@ -46,7 +48,11 @@ CapacityDemand DemandOf(const TaskFile& file, WallTime from) {
     kind.silent_in_flight += std::min(1.0, rate * task->timeout.seconds());
     demand.rate += rate;
     if (!task->plan->needs_descriptor) continue;
-    if (task->module->network.close != NetworkOptions::Close::kFin) continue;
+    if (task->module->network.close == NetworkOptions::Close::kReset) {
+      if (task->module->network.plain()) spares.insert(task->plan->destination);
+      continue;
+    }
+    kind.fin_rate += rate;
     double& its = closes[task->plan->destination];
     its += rate * OpeningsOf(*task).connections;
     if (its <= demand.busiest_closes) continue;
@@ -55,6 +61,7 @@ CapacityDemand DemandOf(const TaskFile& file, WallTime from) {
   }
   std::sort(demand.kinds.begin(), demand.kinds.end(),
             [](const auto& a, const auto& b) { return a.type < b.type; });
+  demand.spare_peers = static_cast<double>(spares.size());
   demand.peak_rate = LoadOf(GroupBySchedule(file.tasks), from).peak;
   return demand;
 }
@@ -82,6 +89,7 @@ CapacityPrediction Predict(const CapacityDemand& demand, const Rehearsal& rehear
   CapacityPrediction prediction;
   struct {
     double runs = 0, streams = 0, handshakes = 0, bytes = 0;
+    double reset_streams = 0;  // of the streams
   } typical, silent;
   for (size_t i = 0; i < demand.kinds.size(); ++i) {
     const CapacityDemand::Kind& kind = demand.kinds[i];
@@ -93,12 +101,17 @@ CapacityPrediction Predict(const CapacityDemand& demand, const Rehearsal& rehear
       const bool kept = kind.type->keeps && sum == &typical;
       const double streams = kept ? static_cast<double>(kind.tasks.size()) : runs;
       sum->runs += runs;
-      if (kind.type->stream) sum->streams += streams;
+      if (kind.type->stream) {
+        sum->streams += streams;
+        if (kind.rate > 0) sum->reset_streams += streams * (1 - kind.fin_rate / kind.rate);
+      }
       if (kind.type->handshake && !kept) sum->handshakes += runs;
       sum->bytes += (kind.type->handshake ? streams : runs) * its.in_flight_bytes;
     }
   }
   prediction.in_flight = typical.runs;
+  const double most_spares = settings.io == EngineSettings::Io::kUring ? 0 : node.descriptors / 2;
+  const double spares = std::min(demand.spare_peers, most_spares);
   const double rest = rehearsal.base_bytes + rehearsal.task_bytes;
   const double peak = demand.rate > 0 ? demand.peak_rate / demand.rate : 0;
   prediction.cores = rehearsal.costs.Cores(WorkOf(demand, 1), node.shards);
@@ -113,6 +126,11 @@ CapacityPrediction Predict(const CapacityDemand& demand, const Rehearsal& rehear
        Limit(machine.memory_bytes)},
       {"descriptors", "descriptors of probes", typical.streams, silent.streams,
        Limit(node.descriptors)},
+      {"spare_sockets",
+       "sockets kept for the next run",
+       std::max(0.0, spares - typical.reset_streams),
+       std::max(0.0, spares - silent.reset_streams),
+       {}},
       {"in_flight", "runs in flight", typical.runs, silent.runs, Limit(node.in_flight)},
       {"handshakes", "TLS handshakes", typical.handshakes, silent.handshakes,
        Limit(static_cast<double>(settings.max_handshakes))},

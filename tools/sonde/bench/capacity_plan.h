@@ -22,6 +22,7 @@ struct CapacityDemand {
     const BenchType* type;
     std::vector<const Task*> tasks;  // enabled; of the file, which outlives this
     double rate = 0;                 // starts a second, in the mean
+    double fin_rate = 0;             // of them those whose connections we end with FIN
     // Runs in flight when no target answers: each takes its time-out, and a task runs once at a
     // time.
     double silent_in_flight = 0;
@@ -32,6 +33,8 @@ struct CapacityDemand {
   // The destination whose connections most often leave a port in TIME_WAIT: those we end with FIN.
   std::string busiest;
   double busiest_closes = 0;  // a second
+  // Destinations whose connections end with RST: each keeps a socket for the next run.
+  double spare_peers = 0;
 };
 // Of the day that begins at `from`. Takes a second or two at the most.
 CapacityDemand DemandOf(const TaskFile& file, WallTime from);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "engine/contract/duration_text.h"
 #include "store/module_text.h"
@@ -43,11 +44,19 @@ std::string WithoutPolicy(const std::string& settings) {
   return kept;
 }
 
+bool EndsWithFin(const Task& task) {
+  return task.plan->needs_descriptor && task.module->network.close == NetworkOptions::Close::kFin;
+}
+
+std::string ModuleName(const BenchType& type, bool fin) {
+  return "farm_" + std::string(type.name) + (fin ? "_fin" : "");
+}
+
 std::string TaskLine(const Task& task, const BenchType& type, size_t number, int port,
                      Duration interval) {
-  std::string line = "- {name: " + YamlScalar(task.name) + ", module: farm_" +
-                     std::string(type.name) + ", target: '" + FarmTarget(type, number, port) +
-                     "', interval: " + FormatDuration(interval) +
+  std::string line = "- {name: " + YamlScalar(task.name) +
+                     ", module: " + ModuleName(type, EndsWithFin(task)) + ", target: '" +
+                     FarmTarget(type, number, port) + "', interval: " + FormatDuration(interval) +
                      ", timeout: " + FormatDuration(task.timeout);
   if (!task.application.empty()) line += ", application: " + YamlScalar(task.application);
   if (!task.labels.empty()) {
@@ -122,19 +131,22 @@ absl::StatusOr<BenchPoint> Rehearser::Try(const std::vector<size_t>& kinds, doub
   Workbench::Options options = options_;
   for (const size_t i : kinds) {
     const CapacityDemand::Kind& kind = demand_.kinds[i];
-    const auto maker = Maker(*kind.type, kind.type->options);
-    if (!maker.ok()) return maker.status();
-    options.files.insert(options.files.end(), maker->files().begin(), maker->files().end());
+    const auto reset = Maker(*kind.type, kind.type->options);
+    const auto fin = Maker(*kind.type, WithFin(kind.type->options));
+    if (!reset.ok()) return reset.status();
+    if (!fin.ok()) return fin.status();
+    options.files.insert(options.files.end(), reset->files().begin(), reset->files().end());
     const double its_rate = kind.rate * share * faster;
     if (its_rate <= 0) continue;
     const double count = std::max(1.0, std::round(its_rate * kInterval));
     const auto schedule = Schedule::Every(
         std::clamp(InSeconds(count / its_rate), Schedule::kShortest, Schedule::kLongest));
     if (!schedule.ok()) return schedule.status();
+    const double fins = std::round(count * kind.fin_rate / kind.rate);
     for (size_t n = 0; n < static_cast<size_t>(count); ++n) {
-      auto task =
-          maker->Make(std::string(kind.type->name) + "-" + std::to_string(n),
-                      FarmTarget(*kind.type, n, farm_.Port(kind.type->listener)), *schedule);
+      const TaskMaker& maker = static_cast<double>(n) < fins ? *fin : *reset;
+      auto task = maker.Make(std::string(kind.type->name) + "-" + std::to_string(n),
+                             FarmTarget(*kind.type, n, farm_.Port(kind.type->listener)), *schedule);
       if (!task.ok()) return task.status();
       tasks.push_back(*std::move(task));
     }
@@ -222,15 +234,16 @@ absl::StatusOr<Rehearsal> Rehearser::Run() {
 
 std::string FarmConfiguration(const TaskFile& file, const FarmProcess& farm) {
   std::string modules = "modules:\n", tasks = "tasks:\n";
-  std::vector<const BenchType*> named;
+  std::set<std::string> named;
   size_t number = 0;
   for (const auto& task : file.tasks) {
     const BenchType& type = *BenchTypeOf(*task);
-    if (std::count(named.begin(), named.end(), &type) == 0) {
-      named.push_back(&type);
-      const std::string prober(type.prober);
-      modules += "  farm_" + std::string(type.name) + ": {prober: " + prober + ", " + prober +
-                 ": " + BenchBlock(type.options, farm.authority()) + "}\n";
+    const bool fin = EndsWithFin(*task);
+    const std::string module = ModuleName(type, fin), prober(type.prober);
+    if (named.insert(module).second) {
+      const std::string options = fin ? WithFin(type.options) : std::string(type.options);
+      modules += "  " + module + ": {prober: " + prober + ", " + prober + ": " +
+                 BenchBlock(options, farm.authority()) + "}\n";
     }
     tasks +=
         TaskLine(*task, type, number++, farm.Port(type.listener), task->schedule.TypicalInterval());
