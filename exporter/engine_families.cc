@@ -16,7 +16,7 @@ struct Scalar {
 constexpr MetricType kCounter = MetricType::kCounter;
 constexpr MetricType kGauge = MetricType::kGauge;
 
-constexpr std::array<Scalar, 16> kScalars = {{
+constexpr std::array<Scalar, 17> kScalars = {{
     {{"sonde_runs_started_total", kCounter, "Scheduled runs started"}, &ShardStats::started},
     {{"sonde_runs_finished_total", kCounter, "Scheduled runs finished, with whatever verdict"},
      &ShardStats::finished},
