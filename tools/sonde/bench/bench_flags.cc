@@ -57,6 +57,7 @@ void AddBenchFlags(CLI::App* bench, BenchOptions* options) {
   bench->add_flag("--json", options->json, "one JSON object");
   CLI::Option* plan = bench->add_option(
       "--plan", options->plan, "a file: say what its tasks will need, and which limit comes first");
+  plan->option_text("FILE");  // without the list of what it excludes
   for (const char* other :
        {"--types", "--repeats", "--budget", "--lateness", "--skipped", "--failed", "--inconclusive",
         "--interval", "--timeout", "--io", "--max-rate", "--target", "--config.file", "--module"}) {
