@@ -10,6 +10,8 @@ import pathlib
 import signal
 import sys
 
+ENDINGS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+
 
 def _threads():
     """(process, thread) of every thread."""
@@ -27,7 +29,7 @@ def _parent(process):
         # proc_pid_stat(5): the name in brackets may hold anything; state and parent follow it.
         text = pathlib.Path(f"/proc/{process}/stat").read_text(errors="replace")
         return int(text.rpartition(")")[2].split()[1])
-    except OSError:
+    except (OSError, IndexError, ValueError):
         return 0
 
 
@@ -47,8 +49,9 @@ def _allowed(thread):
 
 
 def clear(core):
-    """Moves every other thread away from `core`. At this program's end, by SIGTERM too, those threads
-    and what they started meanwhile may run where they could before."""
+    """Moves every other thread away from `core`. At this program's end, by SIGTERM or SIGHUP too, those
+    threads and what they started meanwhile may run where they could before. One program at a time:
+    the first to end gives the core back."""
     before = {}  # thread: the cores it could run on
 
     def move():
@@ -58,6 +61,8 @@ def clear(core):
                 before.setdefault(thread, cores)
 
     def put_back():
+        for number in ENDINGS:
+            signal.signal(number, signal.SIG_IGN)  # a second one would leave threads behind
         for process, thread in list(_threads()):
             heir_of = thread
             if heir_of not in before:
@@ -70,6 +75,8 @@ def clear(core):
     if os.cpu_count() < 2:
         return
     atexit.register(put_back)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in ENDINGS[1:]:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     move()
     move()  # what was started by those that had not been moved

@@ -33,7 +33,7 @@ constexpr std::array<Scalar, 17> kScalars = {{
     {{"sonde_tls_handshakes_in_progress", kGauge, "TLS handshakes going on"},
      &ShardStats::handshakes_in_progress},
     {{"sonde_probe_descriptors", kGauge, "Descriptors open for probes"}, &ShardStats::descriptors},
-    {{"sonde_spare_sockets", kGauge, "Sockets kept for the next run of a target (close: reset)"},
+    {{"sonde_spare_sockets", kGauge, "Sockets kept for the next run of a target (close: reset, half_open)"},
      &ShardStats::spares},
     {{"sonde_datagrams_sent_total", kCounter, "UDP and ICMP messages sent"},
      &ShardStats::datagrams_sent},

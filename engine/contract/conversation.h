@@ -119,7 +119,7 @@ struct NetworkOptions {
   std::vector<Address> name_servers;  // empty: the system's
   bool resolver_cache = true;
 
-  // None of them stays on a socket that is used again.
+  // Nothing is asked for that would stay on a socket that is used again (half_open does not).
   bool plain() const { return interface.empty() && dscp < 0 && source.family == IpFamily::kNone; }
 
   bool operator==(const NetworkOptions&) const = default;

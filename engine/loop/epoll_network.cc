@@ -22,6 +22,9 @@ constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 constexpr uint32_t kReadable = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 // Less than a segment, more than most answers to a probe.
 constexpr size_t kFirstRead = 1024;
+// A peer that nobody connected to for so long may be gone. Of those so many go in a turn.
+constexpr Duration kSpareRest = Minutes(10);
+constexpr int kMostTrimmed = 16;
 constexpr uint32_t kEnding = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 
 int BindSource(int fd, const Address& source, const Address& to) {
@@ -95,14 +98,12 @@ ConnectResult EpollNetwork::Connect(SlotRef slot, const Address& to,
     result.error = EMFILE;
     return result;
   }
-  const bool plain = options.plain();
-  // While events wait to be told, one of them may be about what a spare was before.
-  int fd = plain && !poller_.has_untold() ? spares_.Take(to) : -1;
+  // While events wait to be told, one of them may be about what a spare was before. A stream that
+  // cannot take one leaves none: they would become more and more.
+  const bool spares = options.plain() && !poller_.has_untold();
+  int fd = spares ? spares_.Take(to) : -1;
   const bool spare = fd >= 0;
-  if (!spare) {
-    if (open_ + spares() >= max_streams_) Discard(spares_.TakeOldest());
-    fd = socket(peer.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  }
+  if (!spare) fd = OpenSocket(peer.get()->sa_family);
   if (fd < 0) {
     result.error = errno;
     return result;
@@ -130,7 +131,7 @@ ConnectResult EpollNetwork::Connect(SlotRef slot, const Address& to,
   stream.generation = generation;
   stream.open = true;
   stream.connecting = true;
-  stream.plain = plain;
+  stream.leaves_spare = spares;
   stream.to = to;
   stream.stamps = stamps;
   ++open_;
@@ -239,16 +240,32 @@ void EpollNetwork::Close(StreamId id, NetworkOptions::Close how) {
   Discard(id);
 }
 
+// A socket within `max_streams`; -1: errno. Spares give way to it.
+int EpollNetwork::OpenSocket(int family) {
+  if (open_ + spares() >= max_streams_) Discard(spares_.TakeOldest());
+  constexpr int kType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const int fd = socket(family, kType, 0);
+  if (fd >= 0 || spares() == 0 || (errno != EMFILE && errno != ENFILE)) return fd;
+  Discard(spares_.TakeOldest());
+  return socket(family, kType, 0);
+}
+
 // The peer gets the RST that closing with SO_LINGER 0 sends: both are tcp_disconnect of
 // net/ipv4/tcp.c. It goes on from the sequence numbers of this connection in the next one, so that
 // nobody but this peer may have the socket: others could answer in the next one's place.
 bool EpollNetwork::KeepAsSpare(int fd) {
-  if (!StreamOf(fd).plain) return false;
+  if (!StreamOf(fd).leaves_spare) return false;
   sockaddr nobody{};
   nobody.sa_family = AF_UNSPEC;
-  if (connect(fd, &nobody, sizeof nobody) != 0) return false;
-  if (const int gone = spares_.Keep(fd, StreamOf(fd).to); gone >= 0) Discard(gone);
-  return true;
+  return connect(fd, &nobody, sizeof nobody) == 0 && spares_.Keep(fd, StreamOf(fd).to, now_);
+}
+
+void EpollNetwork::TrimSpares() {
+  for (int i = 0; i < kMostTrimmed; ++i) {
+    const int fd = spares_.TakeOldest(now_ - kSpareRest);
+    if (fd < 0) return;
+    Discard(fd);
+  }
 }
 
 void EpollNetwork::Discard(int fd) {
@@ -268,6 +285,8 @@ TcpInfo EpollNetwork::Inspect(StreamId id) {
 
 bool EpollNetwork::DispatchEvents(NetworkEvents& events) {
   sink_ = &events;
+  now_ = MonotonicNow();
+  TrimSpares();
   datagrams_.BeginDispatch(events);
   const int count = poller_.DispatchOnce();
   datagrams_.EndDispatch();

@@ -83,15 +83,15 @@ class EpollNetwork final : public LoopNetwork, private Poller::Handler {
     int pending_error = 0;    // taken from the socket and not yet told by Send or Receive
     bool open = false;
     bool connecting = false;
-    bool wants_write = false;  // Send met EAGAIN
-    bool ending = false;       // an end or error stands behind the bytes in the socket
-    bool owed = false;         // waits in owed_
-    bool filled = false;       // the last Receive had no more room: there may be more
-    bool stamped = false;      // what arrives is told with the kernel's stamp
-    bool awaits = false;       // nothing came since the last Send
-    bool plain = false;        // no option of a module is on the socket
-    bool stamps = false;       // the kernel stamps what arrives: of the socket, not of the stream
-    uint8_t sends = 0;         // 0, 1, 2 = more
+    bool wants_write = false;   // Send met EAGAIN
+    bool ending = false;        // an end or error stands behind the bytes in the socket
+    bool owed = false;          // waits in owed_
+    bool filled = false;        // the last Receive had no more room: there may be more
+    bool stamped = false;       // what arrives is told with the kernel's stamp
+    bool awaits = false;        // nothing came since the last Send
+    bool leaves_spare = false;  // when it ends with RST
+    bool stamps = false;        // the kernel stamps what arrives: of the socket, not of the stream
+    uint8_t sends = 0;          // 0, 1, 2 = more
     Address to;
     Instant last;  // what Send or Receive said last: stamps never go back
   };
@@ -101,7 +101,9 @@ class EpollNetwork final : public LoopNetwork, private Poller::Handler {
   };
 
   void OnReady(int fd, uint32_t events, Instant at) override;
+  int OpenSocket(int family);
   bool KeepAsSpare(int fd);
+  void TrimSpares();
   void Discard(int fd);
   bool Opened(int fd, uint32_t events, Instant at);
   ssize_t ReceiveStamped(StreamId id, std::span<uint8_t> into, Instant* at);
@@ -115,6 +117,7 @@ class EpollNetwork final : public LoopNetwork, private Poller::Handler {
   size_t open_ = 0;
   std::vector<Stream> streams_;  // by descriptor
   SpareSockets spares_;          // still in the poller
+  Instant now_;                  // when events were last dispatched
   std::vector<Owed> owed_;       // readable events the kernel will not repeat
   std::vector<Owed> owed_now_;
   DatagramSockets datagrams_;

@@ -1,17 +1,8 @@
 #include "engine/loop/spare_sockets.h"
 
-#include <bit>
-
 #include "absl/hash/hash.h"
 
 namespace sonde {
-namespace {
-
-// So often was the average spare used while one was not: nobody connects to that peer any more.
-constexpr uint64_t kForgotten = 8;
-
-}  // namespace
-
 size_t SpareSockets::Hash::operator()(const Address& address) const {
   return absl::HashOf(address.bytes, address.port, address.scope);
 }
@@ -24,19 +15,18 @@ int SpareSockets::Take(const Address& to) {
   return fd;
 }
 
-int SpareSockets::TakeOldest() {
+int SpareSockets::TakeOldest(Instant before) {
+  if (size_ == 0 || Of(oldest_).kept >= before) return kNone;
   const int fd = oldest_;
-  if (fd != kNone) Unlink(fd);
+  Unlink(fd);
   return fd;
 }
 
-int SpareSockets::Keep(int fd, const Address& to) {
-  int gone = kNone;
-  if (size_ > 0 && kept_ - Of(oldest_).kept > kForgotten * most_) gone = TakeOldest();
-  if (size_ >= most_) return fd;
+bool SpareSockets::Keep(int fd, const Address& to, Instant now) {
+  if (size_ >= most_) return false;
   if (static_cast<size_t>(fd) >= spares_.size()) spares_.resize(static_cast<size_t>(fd) + 64);
   Spare& spare = Of(fd);
-  spare = {.to = to, .kept = kept_++, .older = newest_};
+  spare = {.to = to, .kept = now, .older = newest_};
   (newest_ == kNone ? oldest_ : Of(newest_).newer) = fd;
   newest_ = fd;
   const auto [place, first] = topmost_.try_emplace(to, fd);
@@ -46,7 +36,7 @@ int SpareSockets::Keep(int fd, const Address& to) {
     place->second = fd;
   }
   ++size_;
-  return gone;
+  return true;
 }
 
 void SpareSockets::Unlink(int fd) {

@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "engine/contract/address.h"
+#include "engine/contract/instant.h"
 
 namespace sonde {
 
@@ -21,18 +22,17 @@ class SpareSockets {
   // The last one kept for that address and port, the caller's from now on; -1: none.
   int Take(const Address& to);
 
-  // Keeps `fd`, unless there is no room. Returns what the caller closes in either case: `fd`, or
-  // one that nobody asked for while all others were used several times; -1: nothing.
-  int Keep(int fd, const Address& to);
+  // False: there is no room, and `fd` stays the caller's.
+  bool Keep(int fd, const Address& to, Instant now);
 
-  // The one that rested for longest; -1: none.
-  int TakeOldest();
+  // The one that rested for longest, if it was kept before that; -1: none.
+  int TakeOldest(Instant before = {INT64_MAX});
 
  private:
   static constexpr int kNone = -1;
   struct Spare {
     Address to;
-    uint64_t kept = 0;                 // kept_ by then
+    Instant kept;
     int older = kNone, newer = kNone;  // of all
     int below = kNone, above = kNone;  // of the same address
   };
@@ -44,7 +44,6 @@ class SpareSockets {
 
   const size_t most_;
   size_t size_ = 0;
-  uint64_t kept_ = 0;
   int oldest_ = kNone, newest_ = kNone;
   std::vector<Spare> spares_;                        // by descriptor
   absl::flat_hash_map<Address, int, Hash> topmost_;  // the last one kept for an address

@@ -123,8 +123,9 @@ tasks:
 )"),
                                          kFrom);
   EXPECT_EQ(demand.spare_peers, 2);
+  EXPECT_EQ(demand.half_open_peers, 1);
   EXPECT_DOUBLE_EQ(Find(demand, "tcp")->rate, 3.5);
-  EXPECT_DOUBLE_EQ(Find(demand, "tcp")->fin_rate, 1);
+  EXPECT_DOUBLE_EQ(Find(demand, "tcp")->fresh_rate, 2);
 }
 
 class Prediction : public ::testing::Test {
@@ -179,16 +180,18 @@ TEST_F(Prediction, EachResource) {
 
 TEST_F(Prediction, SparesAreThoseThatNoRunHas) {
   demand_.spare_peers = 100;
-  for (auto& kind : demand_.kinds) kind.fin_rate = kind.rate;
+  for (auto& kind : demand_.kinds) kind.fresh_rate = kind.rate;
   const double streams = Row(Of(), "descriptors").need;
   EXPECT_DOUBLE_EQ(Row(Of(), "spare_sockets").need, 100);  // runs have sockets of their own: FIN
-  for (auto& kind : demand_.kinds) kind.fin_rate = 0;
+  for (auto& kind : demand_.kinds) kind.fresh_rate = 0;
   EXPECT_DOUBLE_EQ(Row(Of(), "spare_sockets").need, 100 - streams);
   EXPECT_NEAR(*Row(Of(), "spare_sockets").silent, 100 - 2.7, 0.1);
   node_.descriptors = 150;
   EXPECT_DOUBLE_EQ(Row(Of(), "spare_sockets").need, 75 - streams);
   settings_.io = EngineSettings::Io::kUring;
   EXPECT_EQ(Row(Of(), "spare_sockets").need, 0);
+  demand_.half_open_peers = 10;
+  EXPECT_DOUBLE_EQ(Row(Of(), "spare_sockets").need, 10 - streams);
 }
 
 TEST_F(Prediction, SettingsOfTheFileAreLimits) {

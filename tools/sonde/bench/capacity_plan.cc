@@ -34,11 +34,17 @@ std::optional<double> Limit(double limit) {
 
 }  // namespace
 
+bool LeavesSpare(const Task& task) {
+  const NetworkOptions& network = task.module->network;
+  return task.plan->needs_descriptor && network.close == NetworkOptions::Close::kReset &&
+         network.plain();
+}
+
 CapacityDemand DemandOf(const TaskFile& file, WallTime from) {
   CapacityDemand demand;
   demand.tasks = file.tasks.size();
   std::unordered_map<std::string_view, double> closes;
-  std::unordered_set<std::string_view> spares;
+  std::unordered_set<std::string_view> spares, half_open;
   for (const auto& task : file.tasks) {
     if (!task->enabled) continue;
     const double rate = RateOf(*task, from);
@@ -48,11 +54,13 @@ CapacityDemand DemandOf(const TaskFile& file, WallTime from) {
     kind.silent_in_flight += std::min(1.0, rate * task->timeout.seconds());
     demand.rate += rate;
     if (!task->plan->needs_descriptor) continue;
-    if (task->module->network.close == NetworkOptions::Close::kReset) {
-      if (task->module->network.plain()) spares.insert(task->plan->destination);
-      continue;
+    if (LeavesSpare(*task)) {
+      spares.insert(task->plan->destination);
+      if (task->module->network.half_open) half_open.insert(task->plan->destination);
+    } else {
+      kind.fresh_rate += rate;
     }
-    kind.fin_rate += rate;
+    if (task->module->network.close == NetworkOptions::Close::kReset) continue;
     double& its = closes[task->plan->destination];
     its += rate * OpeningsOf(*task).connections;
     if (its <= demand.busiest_closes) continue;
@@ -62,6 +70,7 @@ CapacityDemand DemandOf(const TaskFile& file, WallTime from) {
   std::sort(demand.kinds.begin(), demand.kinds.end(),
             [](const auto& a, const auto& b) { return a.type < b.type; });
   demand.spare_peers = static_cast<double>(spares.size());
+  demand.half_open_peers = static_cast<double>(half_open.size());
   demand.peak_rate = LoadOf(GroupBySchedule(file.tasks), from).peak;
   return demand;
 }
@@ -89,7 +98,7 @@ CapacityPrediction Predict(const CapacityDemand& demand, const Rehearsal& rehear
   CapacityPrediction prediction;
   struct {
     double runs = 0, streams = 0, handshakes = 0, bytes = 0;
-    double reset_streams = 0;  // of the streams
+    double with_spares = 0;  // of the streams
   } typical, silent;
   for (size_t i = 0; i < demand.kinds.size(); ++i) {
     const CapacityDemand::Kind& kind = demand.kinds[i];
@@ -103,15 +112,16 @@ CapacityPrediction Predict(const CapacityDemand& demand, const Rehearsal& rehear
       sum->runs += runs;
       if (kind.type->stream) {
         sum->streams += streams;
-        if (kind.rate > 0) sum->reset_streams += streams * (1 - kind.fin_rate / kind.rate);
+        if (kind.rate > 0) sum->with_spares += streams * (1 - kind.fresh_rate / kind.rate);
       }
       if (kind.type->handshake && !kept) sum->handshakes += runs;
       sum->bytes += (kind.type->handshake ? streams : runs) * its.in_flight_bytes;
     }
   }
   prediction.in_flight = typical.runs;
-  const double most_spares = settings.io == EngineSettings::Io::kUring ? 0 : node.descriptors / 2;
-  const double spares = std::min(demand.spare_peers, most_spares);
+  const double spares = std::min(
+      settings.io == EngineSettings::Io::kUring ? demand.half_open_peers : demand.spare_peers,
+      node.descriptors / 2);
   const double rest = rehearsal.base_bytes + rehearsal.task_bytes;
   const double peak = demand.rate > 0 ? demand.peak_rate / demand.rate : 0;
   prediction.cores = rehearsal.costs.Cores(WorkOf(demand, 1), node.shards);
@@ -128,8 +138,8 @@ CapacityPrediction Predict(const CapacityDemand& demand, const Rehearsal& rehear
        Limit(node.descriptors)},
       {"spare_sockets",
        "sockets kept for the next run",
-       std::max(0.0, spares - typical.reset_streams),
-       std::max(0.0, spares - silent.reset_streams),
+       std::max(0.0, spares - typical.with_spares),
+       std::max(0.0, spares - silent.with_spares),
        {}},
       {"in_flight", "runs in flight", typical.runs, silent.runs, Limit(node.in_flight)},
       {"handshakes", "TLS handshakes", typical.handshakes, silent.handshakes,

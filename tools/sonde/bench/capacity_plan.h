@@ -22,7 +22,7 @@ struct CapacityDemand {
     const BenchType* type;
     std::vector<const Task*> tasks;  // enabled; of the file, which outlives this
     double rate = 0;                 // starts a second, in the mean
-    double fin_rate = 0;             // of them those whose connections we end with FIN
+    double fresh_rate = 0;           // of them those that leave their socket to no other run
     // Runs in flight when no target answers: each takes its time-out, and a task runs once at a
     // time.
     double silent_in_flight = 0;
@@ -33,11 +33,14 @@ struct CapacityDemand {
   // The destination whose connections most often leave a port in TIME_WAIT: those we end with FIN.
   std::string busiest;
   double busiest_closes = 0;  // a second
-  // Destinations whose connections end with RST: each keeps a socket for the next run.
-  double spare_peers = 0;
+  // Destinations whose connections end with RST: each keeps a socket for the next run, at least.
+  double spare_peers = 0, half_open_peers = 0;  // these of those, over io_uring too
 };
 // Of the day that begins at `from`. Takes a second or two at the most.
 CapacityDemand DemandOf(const TaskFile& file, WallTime from);
+
+// Whether a run's socket serves the next one to the same address (ADR 051).
+bool LeavesSpare(const Task& task);
 
 // The demand as work for the cost model: rates a second of these kinds (indices), times `share`.
 Work WorkOf(const CapacityDemand& demand, const std::vector<size_t>& kinds, double share);

@@ -44,10 +44,6 @@ std::string WithoutPolicy(const std::string& settings) {
   return kept;
 }
 
-bool EndsWithFin(const Task& task) {
-  return task.plan->needs_descriptor && task.module->network.close == NetworkOptions::Close::kFin;
-}
-
 std::string ModuleName(const BenchType& type, bool fin) {
   return "farm_" + std::string(type.name) + (fin ? "_fin" : "");
 }
@@ -55,7 +51,7 @@ std::string ModuleName(const BenchType& type, bool fin) {
 std::string TaskLine(const Task& task, const BenchType& type, size_t number, int port,
                      Duration interval) {
   std::string line = "- {name: " + YamlScalar(task.name) +
-                     ", module: " + ModuleName(type, EndsWithFin(task)) + ", target: '" +
+                     ", module: " + ModuleName(type, !LeavesSpare(task)) + ", target: '" +
                      FarmTarget(type, number, port) + "', interval: " + FormatDuration(interval) +
                      ", timeout: " + FormatDuration(task.timeout);
   if (!task.application.empty()) line += ", application: " + YamlScalar(task.application);
@@ -142,7 +138,7 @@ absl::StatusOr<BenchPoint> Rehearser::Try(const std::vector<size_t>& kinds, doub
     const auto schedule = Schedule::Every(
         std::clamp(InSeconds(count / its_rate), Schedule::kShortest, Schedule::kLongest));
     if (!schedule.ok()) return schedule.status();
-    const double fins = std::round(count * kind.fin_rate / kind.rate);
+    const double fins = std::round(count * kind.fresh_rate / kind.rate);
     for (size_t n = 0; n < static_cast<size_t>(count); ++n) {
       const TaskMaker& maker = static_cast<double>(n) < fins ? *fin : *reset;
       auto task = maker.Make(std::string(kind.type->name) + "-" + std::to_string(n),
@@ -238,7 +234,7 @@ std::string FarmConfiguration(const TaskFile& file, const FarmProcess& farm) {
   size_t number = 0;
   for (const auto& task : file.tasks) {
     const BenchType& type = *BenchTypeOf(*task);
-    const bool fin = EndsWithFin(*task);
+    const bool fin = !LeavesSpare(*task);
     const std::string module = ModuleName(type, fin), prober(type.prober);
     if (named.insert(module).second) {
       const std::string options = fin ? WithFin(type.options) : std::string(type.options);
