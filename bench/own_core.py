@@ -1,7 +1,7 @@
 """A core that the measured program has to itself.
 
 Whatever else runs on a machine runs on any of its cores: a daemon, a terminal, a thread of the kernel
-(kdamond's turns of 2 to 4 ms, several a second, make a prober's p99.9). `clear` lets no thread that may
+(kdamond's turns of 1 to 3 ms, some two a second, make a prober's p99.9). `clear` lets no thread that may
 run elsewhere run there, until this program ends. Threads that the kernel binds to a core stay.
 """
 import atexit

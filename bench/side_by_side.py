@@ -1,8 +1,9 @@
 """What bench/peers, bench/probe_endpoint and bench/overload share: programs side by side.
 
 The prober under measurement, ours or another's, has core 1 to itself; its targets, its client, this
-script and all else that runs on the machine have core 0. Processor time is that of all threads, in nanoseconds, as the scheduler counts it
-(/proc/PID/task/*/schedstat: what /proc/PID/stat rounds to 10 ms).
+script and all else that runs on the machine have core 0. Processor time is that of all threads, in
+nanoseconds, as the scheduler counts it (/proc/PID/task/*/schedstat: what /proc/PID/stat rounds to
+10 ms).
 """
 import json
 import os

@@ -100,8 +100,8 @@ ConnectResult EpollNetwork::Connect(SlotRef slot, const Address& to,
   }
   // While events wait to be told, one of them may be about what a spare was before. A stream that
   // cannot take one leaves none: they would become more and more.
-  const bool spares = options.plain() && !poller_.has_untold();
-  int fd = spares ? spares_.Take(to) : -1;
+  const bool with_spares = options.plain() && !poller_.has_untold();
+  int fd = with_spares ? spares_.Take(to) : -1;
   const bool spare = fd >= 0;
   if (!spare) fd = OpenSocket(peer.get()->sa_family);
   if (fd < 0) {
@@ -131,7 +131,7 @@ ConnectResult EpollNetwork::Connect(SlotRef slot, const Address& to,
   stream.generation = generation;
   stream.open = true;
   stream.connecting = true;
-  stream.leaves_spare = spares;
+  stream.leaves_spare = with_spares;
   stream.to = to;
   stream.stamps = stamps;
   ++open_;

@@ -3,6 +3,7 @@
 #include "absl/hash/hash.h"
 
 namespace sonde {
+
 size_t SpareSockets::Hash::operator()(const Address& address) const {
   return absl::HashOf(address.bytes, address.port, address.scope);
 }
