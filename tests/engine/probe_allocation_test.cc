@@ -24,9 +24,10 @@
 namespace sonde {
 namespace {
 
-constexpr size_t kTasks = 100;  // at the shortest interval: 1,000 runs a second
+constexpr size_t kTasks = 100;  // 1,000 runs a second
 constexpr size_t kMostInFlight = 8;
-constexpr int kAttempts = 5;
+// One for each slot that may be used for the first time meanwhile, and one in which none is.
+constexpr int kAttempts = kMostInFlight + 1;
 constexpr Duration kPatience = Seconds(60);
 
 // Accepts without waiting; answers what was asked with a fixed text; allocates nothing.
