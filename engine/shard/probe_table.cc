@@ -129,6 +129,8 @@ void ProbeTable::Drive(Slot& slot, Step step, Instant at) {
       case Step::Kind::kOpen:
         CloseLeg(slot, true);
         next = OpenLeg(slot, *now.leg, at);
+        // What ends here ends after the look-up and the calls it took, not when it began.
+        if (next && next->kind != Step::Kind::kMore) at = network_.Stamp();
         break;
     }
   }

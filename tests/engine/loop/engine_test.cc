@@ -277,6 +277,22 @@ TEST_F(EngineTest, ASourceAddressThatIsNotOursIsAMatterOfConfiguration) {
   const auto answer = done.Wait();
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->result.outcome, Outcome::kProberConfig);
+  EXPECT_GT(answer->result.duration.ns, 0);
+}
+
+// Its look-up and what else it did are part of its duration.
+TEST_F(EngineTest, ARunThatFailsAtOnceTookTime) {
+  auto task = MakeTask(1, Local("::1", 80));
+  auto module = std::make_shared<TestModule>();
+  module->network.preferred_family = IpFamily::kV4;
+  module->network.fallback = false;
+  task->module = module;
+  Waited done;
+  engine_->RunNow(task, done.Callback());
+  const auto answer = done.Wait();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->result.outcome, Outcome::kDnsNoAddress);
+  EXPECT_GT(answer->result.duration.ns, 0);
 }
 
 TEST_F(EngineTest, DeadlinesExpireInTime) {
