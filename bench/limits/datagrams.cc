@@ -159,7 +159,7 @@ class Datagrams {
       }
       if (busy_ > 0 && NowNs() - heard_ > kPatienceNs) GiveUp();
     }
-    meter_.Print(name);
+    meter_.Print(name, pacer_.Late());
   }
 
  private:
@@ -177,6 +177,7 @@ class Datagrams {
         headers_[i].msg_hdr.msg_iov = &pieces_[i];
         headers_[i].msg_hdr.msg_iovlen = 1;
       }
+      pacer_.Begin(static_cast<int>(count));
       const int sent = sendmmsg(fd_, headers_.data(), static_cast<unsigned>(count), 0);
       if (sent < 0) return meter_.Failed("sendmmsg", errno);
       for (int i = 0; i < sent; ++i) asked_[numbers_[static_cast<size_t>(i)]] = true;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace sonde::limits {
 
@@ -58,6 +59,16 @@ class Meter {
   Mark first_, last_;
 };
 
+// How long after its due time something began.
+class Lateness {
+ public:
+  void Add(int64_t ns) { us_.push_back(static_cast<double>(ns) / 1e3); }
+  std::string Json();  // a member with a comma in front, its quantiles in us; empty without any
+
+ private:
+  std::vector<double> us_;
+};
+
 // How many exchanges may begin. With a rate its timer stands in `epoll`, tagged with its
 // descriptor.
 class Pacer {
@@ -65,14 +76,19 @@ class Pacer {
   Pacer(const Options& options, int epoll);
   ~Pacer();
 
-  int fd() const { return fd_; }  // -1: no rate
-  void Tick();                    // its timer is readable
-  int Take(int busy);             // to be begun now
+  int fd() const { return fd_; }               // -1: no rate
+  void Tick();                                 // its timer is readable
+  int Take(int busy);                          // to be begun now
+  void Begin(int count);                       // the next so many of those do
+  std::string Late() { return late_.Json(); }  // of those begun after the warm-up
 
  private:
   const int in_flight_, rate_;
   int fd_ = -1;
-  int64_t owed_ = 0;  // in thousandths of an exchange
+  int64_t began_at_ = 0, measure_at_ = 0;
+  // In thousandths of an exchange: due and not taken, taken or given up, begun of those.
+  int64_t owed_ = 0, taken_ = 0, begun_ = 0;
+  Lateness late_;
 };
 
 // Target number `i` of them.

@@ -19,6 +19,8 @@
 namespace sonde::limits {
 namespace {
 
+constexpr int64_t kStepNs = 1'000'000;  // of a rate
+
 using Run = void (*)(const Options&);
 
 const std::map<std::string, Run> kRuns = {
@@ -120,17 +122,33 @@ void Meter::Print(const char* what, std::string more) const {
       more.c_str());
 }
 
+// ---- Lateness -----------------------------------------------------------------------------------
+
+std::string Lateness::Json() {
+  if (us_.empty()) return {};
+  std::sort(us_.begin(), us_.end());
+  const auto quantile = [this](double q) {
+    return std::to_string(us_[static_cast<size_t>(q * static_cast<double>(us_.size() - 1))]);
+  };
+  return ", \"late_us\": {\"p50\": " + quantile(0.5) + ", \"p99\": " + quantile(0.99) +
+         ", \"p99.9\": " + quantile(0.999) + ", \"max\": " + quantile(1) + "}";
+}
+
 // ---- Pacer --------------------------------------------------------------------------------------
 
 Pacer::Pacer(const Options& options, int epoll)
     : in_flight_(options.in_flight), rate_(options.rate) {
   if (rate_ == 0) return;
   fd_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-  const itimerspec each{.it_interval = {0, 1'000'000}, .it_value = {0, 1'000'000}};
+  began_at_ = NowNs();
+  measure_at_ = began_at_ + static_cast<int64_t>(options.warm_up * 1e9);
+  const int64_t first = began_at_ + kStepNs;
+  const itimerspec each{.it_interval = {0, kStepNs},
+                        .it_value = {first / 1'000'000'000, first % 1'000'000'000}};
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = fd_;
-  if (fd_ < 0 || timerfd_settime(fd_, 0, &each, nullptr) != 0 ||
+  if (fd_ < 0 || timerfd_settime(fd_, TFD_TIMER_ABSTIME, &each, nullptr) != 0 ||
       epoll_ctl(epoll, EPOLL_CTL_ADD, fd_, &event) != 0) {
     Die("timerfd", errno);
   }
@@ -144,7 +162,10 @@ void Pacer::Tick() {
   uint64_t ticks = 0;
   if (read(fd_, &ticks, sizeof ticks) != sizeof ticks) return;
   // A stall is not made up for with a burst of more than 50 ms.
-  owed_ = std::min(owed_ + static_cast<int64_t>(ticks) * rate_, int64_t{rate_} * 50);
+  owed_ += static_cast<int64_t>(ticks) * rate_;
+  const int64_t too_many = std::max<int64_t>(0, owed_ - int64_t{rate_} * 50);
+  owed_ -= too_many;
+  taken_ += too_many;
 }
 
 int Pacer::Take(int busy) {
@@ -152,7 +173,19 @@ int Pacer::Take(int busy) {
   if (rate_ == 0) return free;
   const int now = static_cast<int>(std::min(int64_t{free}, owed_ / 1000));
   owed_ -= int64_t{now} * 1000;
+  begun_ = taken_;
+  taken_ += int64_t{now} * 1000;
   return now;
+}
+
+void Pacer::Begin(int count) {
+  if (rate_ == 0) return;
+  const int64_t now = NowNs();
+  for (; count > 0; --count) {
+    begun_ += 1000;
+    const int64_t step = (begun_ + rate_ - 1) / rate_;  // the one that made it due
+    if (now >= measure_at_) late_.Add(now - began_at_ - step * kStepNs);
+  }
 }
 
 // ---- the rest -----------------------------------------------------------------------------------

@@ -54,12 +54,13 @@ class Streams {
       }
       Start();
     }
-    meter_.Print(name);
+    meter_.Print(name, pacer_.Late());
   }
 
  private:
   void Start() {
     for (int left = pacer_.Take(busy_); left > 0; --left) {
+      pacer_.Begin(1);
       if (kept_ < static_cast<size_t>(options_.in_flight)) {
         Open();
       } else {

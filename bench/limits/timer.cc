@@ -3,9 +3,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <vector>
 
 #include "bench/limits/limits.h"
 
@@ -16,30 +14,22 @@ void RunTimer(const Options& options) {
   prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
   const int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
   if (fd < 0) Die("timerfd_create", errno);
-  std::vector<double> late_us;
-  late_us.reserve(static_cast<size_t>((options.seconds + options.warm_up + 1) * 1000));
+  Lateness late;
   Meter meter(options);
   int64_t due = NowNs();
   while (meter.Going()) {
-    due = std::max(due + kEachNs, NowNs());
+    due += kEachNs;  // what a pause made late is late, each step of it
     const itimerspec at{.it_value = {due / 1'000'000'000, due % 1'000'000'000}};
     uint64_t ticks = 0;
     if (timerfd_settime(fd, TFD_TIMER_ABSTIME, &at, nullptr) != 0 ||
         read(fd, &ticks, sizeof ticks) != sizeof ticks) {
       Die("timerfd", errno);
     }
-    late_us.push_back(static_cast<double>(NowNs() - due) / 1e3);
+    late.Add(NowNs() - due);
     meter.Done();
   }
   close(fd);
-  std::sort(late_us.begin(), late_us.end());
-  const auto quantile = [&](double q) {
-    return std::to_string(
-        late_us[static_cast<size_t>(q * static_cast<double>(late_us.size() - 1))]);
-  };
-  meter.Print("timer", ", \"late_us\": {\"p50\": " + quantile(0.5) +
-                           ", \"p99\": " + quantile(0.99) + ", \"p99.9\": " + quantile(0.999) +
-                           ", \"max\": " + quantile(1) + "}");
+  meter.Print("timer", late.Json());
 }
 
 }  // namespace sonde::limits
