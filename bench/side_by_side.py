@@ -243,8 +243,16 @@ def machine():
             "load": os.getloadavg()[0]}
 
 
-def show(rows):
-    """Rows of text as a table; the first is its head, an empty one a line."""
+def show(rows, markdown=False):
+    """Rows of text as a table; the first is its head, one of a single cell a heading."""
+    if markdown:
+        for number, row in enumerate(rows):
+            head = [f"**{row[0]}**"] if number and len(row) == 1 else [row[0].strip()]
+            cells = head + row[1:] + [""] * (len(rows[0]) - len(row))
+            print("| " + " | ".join(cells) + " |")
+            if number == 0:
+                print("|---" * len(cells) + "|")
+        return
     widths = [max(len(row[i]) for row in rows if len(row) > i) for i in range(len(rows[0]))]
     for number, row in enumerate(rows):
         cells = [cell.ljust(width) if i == 0 else cell.rjust(width)
@@ -252,6 +260,10 @@ def show(rows):
         print("  ".join(cells).rstrip())
         if number == 0:
             print("  ".join("-" * width for width in widths))
+
+
+def add_markdown(parser):
+    parser.add_argument("--markdown", action="store_true", help="tables as docs/performance.md has them")
 
 
 def number(value, unit=""):
