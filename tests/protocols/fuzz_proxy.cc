@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocols/http_conversation.h"
 #include "protocols/http_prober.h"
@@ -33,7 +34,8 @@ constexpr std::string_view kModules[] = {
 
 struct Said {
   Outcome outcome = Outcome::kProberInternal;
-  std::string detail, sent;
+  std::string detail;
+  std::vector<std::string> sent;  // on each connection
 };
 
 Said Play(const std::shared_ptr<const Module>& module,
@@ -48,12 +50,12 @@ Said Play(const std::shared_ptr<const Module>& module,
   while (!probe.finished()) {
     Require(++opened <= 4 * (HttpConversation::kMaxRedirects + 1));
     probe.Open();
-    said.sent += probe.Sent();
+    std::string& sent = said.sent.emplace_back(probe.Sent());
     size_t at = 0;
     while (at < bytes.size() && probe.step().kind == Step::Kind::kMore) {
       const size_t count = step == 0 ? bytes.size() - at : std::min(step, bytes.size() - at);
       probe.Receive(bytes.substr(at, count));
-      said.sent += probe.Sent();
+      sent += probe.Sent();
       at += count;
     }
     if (probe.step().kind != Step::Kind::kMore) continue;
@@ -95,6 +97,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Said whole = Play(modules[which], plan, bytes, 0, ending);
   const Said split = Play(modules[which], plan, bytes, step, ending);
   Require(whole.outcome == split.outcome);
-  Require(whole.sent == split.sent);
+  // A connection that is left for another takes along what was not sent yet: an answer that came
+  // before it was asked for, whole, leaves more of it.
+  Require(whole.sent.size() == split.sent.size());
+  for (size_t i = 0; i < whole.sent.size(); ++i) {
+    const bool last = i + 1 == whole.sent.size();
+    Require(last ? whole.sent[i] == split.sent[i] : split.sent[i].starts_with(whole.sent[i]));
+  }
   return 0;
 }
