@@ -9,7 +9,7 @@ schedule's lateness stays under 5 ms at its 99th percentile, and a stand-still o
 the middle) is never blamed on a target. Prints what it took of CPU and memory.
 
 Bounds of time are the machine's as much as ours. The kernel says how long the shards' threads were
-ready and had no processor. Lateness is that of the times between two scrapes when they were so for less than 1 %;
+ready and had no processor, and what the host took of the processors. Lateness is that of the times between two scrapes when they were so for less than 1 %;
 when that is less than half of the test, or they waited for more than 3 % of it all, lateness and skipped
 slots are printed but not judged, and the test counts as skipped. With `--real-time` (root) sonde and
 the farm run before everything else, so that a busy machine shows what a quiet one would.
@@ -78,9 +78,12 @@ def threads(pid, name=""):
 
 
 def waited_seconds(pid):
-    """How long a shard's thread was ready to run and did not: the longest of all shards."""
-    return max(int((thread / "schedstat").read_text().split()[1]) / 1e9
-               for thread in threads(pid, "sonde-shard"))
+    """How long a shard's thread was ready to run and did not: the longest of all shards, and what the host took
+    of a processor (steal: proc_stat(5))."""
+    waited = max(int((thread / "schedstat").read_text().split()[1]) / 1e9
+                 for thread in threads(pid, "sonde-shard"))
+    total = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()
+    return waited + int(total[8]) / os.sysconf("SC_CLK_TCK") / os.cpu_count()
 
 
 def run_first(*programs):
@@ -185,14 +188,19 @@ def waiting_share(soak, first=0, last=-1):
 
 
 def while_undisturbed(soak, quiet):
-    """(seconds, lateness of their runs): between pages during which the machine let the shards run."""
-    seconds, whole = 0, lateness(quiet[0], quiet[0])
+    """(seconds, lateness of their runs): between pages during which the machine let the shards run. When there
+    are none, lateness is that of all but the stand-still."""
+    seconds, none = 0, lateness(quiet[0], quiet[0])
+    all_runs = undisturbed = none
     for i in range(1, len(soak.pages)):
         (before, base), (at, page) = soak.pages[i - 1:i + 1]
-        stood_still = page is quiet[2]
-        if not stood_still and waiting_share(soak, i - 1, i) < UNDISTURBED:
-            seconds, whole = seconds + at - before, add(whole, lateness(base, page))
-    return seconds, whole
+        if page is quiet[2]:
+            continue
+        late = lateness(base, page)
+        all_runs = add(all_runs, late)
+        if waiting_share(soak, i - 1, i) < UNDISTURBED:
+            seconds, undisturbed = seconds + at - before, add(undisturbed, late)
+    return seconds, undisturbed if seconds else all_runs
 
 
 def judge(soak, quiet, whole, check, check_time):
