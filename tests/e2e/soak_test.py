@@ -28,7 +28,7 @@ INTERVAL = 15
 STAND_STILL = 5
 SCRAPE_EVERY = 15
 LATENESS_BOUND = 0.005
-WAITING_BOUND = 0.03  # share of the time a shard was ready and had to wait for a processor
+WAITING_BOUND = 0.03  # share of the time a shard had to wait for a processor, or the host had it
 UNDISTURBED = 0.01    # the same: a share of the time that p99 does not see
 
 

@@ -219,6 +219,16 @@ class EngineTest : public testing::Test {
     for (const uint64_t id : ids) records_.erase(id);
     engine_->Apply(TaskDelta{{}, std::move(ids)});
   }
+  // What one run comes to; nullopt: it did not end in time.
+  std::optional<Runner::Answer> RunOnce(const Address& to, const NetworkOptions& network) {
+    auto module = std::make_shared<TestModule>();
+    module->network = network;
+    auto task = MakeTask(1, to);
+    task->module = module;
+    Waited done;
+    engine_->RunNow(task, done.Callback());
+    return done.Wait();
+  }
   // Every snapshot must add up, at any moment.
   ShardStats Sum() {
     ShardStats sum;
@@ -267,14 +277,10 @@ TEST_F(EngineTest, RunsNow) {
 
 // Not "no port left", not "refused by a firewall": the module is wrong.
 TEST_F(EngineTest, ASourceAddressThatIsNotOursIsAMatterOfConfiguration) {
-  auto task = MakeTask(1, acceptor_.address);
-  auto module = std::make_shared<TestModule>();
-  module->network.preferred_family = IpFamily::kV4;
-  module->network.source = Local("192.0.2.1", 0);
-  task->module = module;
-  Waited done;
-  engine_->RunNow(task, done.Callback());
-  const auto answer = done.Wait();
+  NetworkOptions network;
+  network.preferred_family = IpFamily::kV4;
+  network.source = Local("192.0.2.1", 0);
+  const auto answer = RunOnce(acceptor_.address, network);
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->result.outcome, Outcome::kProberConfig);
   EXPECT_GT(answer->result.duration.ns, 0);
@@ -282,14 +288,10 @@ TEST_F(EngineTest, ASourceAddressThatIsNotOursIsAMatterOfConfiguration) {
 
 // Its look-up and what else it did are part of its duration.
 TEST_F(EngineTest, ARunThatFailsAtOnceTookTime) {
-  auto task = MakeTask(1, Local("::1", 80));
-  auto module = std::make_shared<TestModule>();
-  module->network.preferred_family = IpFamily::kV4;
-  module->network.fallback = false;
-  task->module = module;
-  Waited done;
-  engine_->RunNow(task, done.Callback());
-  const auto answer = done.Wait();
+  NetworkOptions network;
+  network.preferred_family = IpFamily::kV4;
+  network.fallback = false;
+  const auto answer = RunOnce(Local("::1", 80), network);
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->result.outcome, Outcome::kDnsNoAddress);
   EXPECT_GT(answer->result.duration.ns, 0);
