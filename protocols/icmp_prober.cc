@@ -20,10 +20,11 @@ constexpr std::string_view kText = "(cookie)sonde: echo request.";
 static_assert(kText.size() == 28);
 
 constexpr int64_t kMostPayload = 65'000;  // a little less than an IPv4 packet can carry
+constexpr size_t kSmallPayload = DatagramOptions::kSmallPacket - 20 - 8;  // IPv4's header, ICMP's
 constexpr Duration kLeastInterval = Milliseconds(10);
 
 struct IcmpModule : Module {
-  DatagramOptions datagram{.ttl = 64, .dont_fragment = false};
+  DatagramOptions datagram{.ttl = 64};
   std::string payload{kText};
   unsigned count = 1;
   Duration interval = Seconds(1);  // between one request and the next
@@ -281,11 +282,16 @@ void ReadMaxLoss(ConfigReader& in, double* out) {
 void ReadPacket(ConfigReader& in, IcmpModule* module) {
   int64_t number = 0;
   if (ReadBounded(in, "ttl", 255, &number)) module->datagram.ttl = static_cast<int>(number);
-  in.Bool("dont_fragment", &module->datagram.dont_fragment);
   // Cut, or filled up with zeros.
   if (ReadBounded(in, "payload_size", kMostPayload, &number) && number > 0) {
     module->payload.resize(static_cast<size_t>(number));
   }
+  using Fragments = DatagramOptions::Fragments;
+  bool undivided = false;
+  in.Bool("dont_fragment", &undivided);
+  module->datagram.fragments = undivided                                 ? Fragments::kForbidden
+                               : module->payload.size() <= kSmallPayload ? Fragments::kNeedless
+                                                                         : Fragments::kAllowed;
 }
 
 void ReadSeries(ConfigReader& in, IcmpModule* module) {

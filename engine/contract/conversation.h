@@ -132,8 +132,17 @@ enum class Transport : uint8_t { kTcp, kUdp, kIcmp };
 
 // How the datagrams of a leg travel. Legs with equal options share sockets.
 struct DatagramOptions {
-  int ttl = 0;                 // hop limit, 1..255; 0: the system's
-  bool dont_fragment = false;  // never in pieces, neither here nor (IPv4) on the way
+  // Whether messages may go in pieces that are too large for the way.
+  enum class Fragments : uint8_t {
+    kAllowed,
+    kNeedless,   // none is: with its headers none has more than kSmallPacket bytes
+    kForbidden,  // neither here nor (IPv4) on the way
+  };
+  // Every IPv4 host takes as much (RFC 791 section 3.1), and so does every path today.
+  static constexpr size_t kSmallPacket = 576;
+
+  int ttl = 0;  // hop limit, 1..255; 0: the system's
+  Fragments fragments = Fragments::kNeedless;
 
   bool operator==(const DatagramOptions&) const = default;
 };

@@ -26,13 +26,19 @@ int OpenDescriptor(const DatagramSocketPlan& plan, bool* raw) {
   return socket(domain, SOCK_DGRAM | kFlags, protocol);
 }
 
-// Undivided packets do not go by what the kernel remembers of the path: they find out.
-int SetFragmenting(int fd, bool v4, bool forbidden) {
+// Undivided packets do not go by what the kernel remembers of the path: they find out. Those that
+// need no dividing need no identification either (RFC 6864 section 4.1), which the kernel would
+// draw for each that may be divided.
+int SetFragments(int fd, bool v4, DatagramOptions::Fragments fragments) {
+  using Fragments = DatagramOptions::Fragments;
   if (v4) {
-    return SetSocketOption(fd, IPPROTO_IP, IP_MTU_DISCOVER,
-                           forbidden ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
+    if (fragments != Fragments::kAllowed) {
+      const int error = SetSocketOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+      if (error == 0 || fragments == Fragments::kForbidden) return error;
+    }
+    return SetSocketOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
   }
-  if (!forbidden) return 0;
+  if (fragments != Fragments::kForbidden) return 0;
   if (const int error = SetSocketOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE)) {
     return error;
   }
@@ -49,14 +55,7 @@ int SetWishes(int fd, const DatagramSocketPlan& plan) {
                          : SetSocketOption(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, plan.datagram.ttl);
     if (error != 0) return error;
   }
-  // A question is smaller than what every path takes today (576 bytes): never divided, it needs no
-  // identification (RFC 6864 section 4.1), which the kernel would draw for each.
-  const bool forbidden = plan.datagram.dont_fragment;
-  const bool spared =
-      v4 && !forbidden && plan.transport == Transport::kUdp && SetFragmenting(fd, v4, true) == 0;
-  if (!spared) {
-    if (const int error = SetFragmenting(fd, v4, forbidden)) return error;
-  }
+  if (const int error = SetFragments(fd, v4, plan.datagram.fragments)) return error;
   if (plan.source.family == IpFamily::kNone) return 0;
   if (plan.source.family != plan.family) return EAFNOSUPPORT;
   Address local = plan.source;

@@ -70,11 +70,25 @@ TEST(IcmpProber, AsksForItsLeg) {
   EXPECT_EQ(probe->leg().network->preferred_family, IpFamily::kV4);
   ASSERT_NE(probe->leg().datagram, nullptr);
   EXPECT_EQ(probe->leg().datagram->ttl, 64);
-  EXPECT_TRUE(probe->leg().datagram->dont_fragment);
+  EXPECT_EQ(probe->leg().datagram->fragments, DatagramOptions::Fragments::kForbidden);
   EXPECT_FALSE(probe->task().plan->needs_descriptor);
   EXPECT_FALSE(probe->task().plan->needs_handshake);
   EXPECT_EQ(probe->task().plan->destination, "peer.example");
   EXPECT_EQ(probe->task().plan->needs_longer_than, Duration{});
+}
+
+TEST(IcmpProber, SmallPacketsNeedNoDividing) {
+  using Fragments = DatagramOptions::Fragments;
+  const std::pair<const char*, Fragments> kCases[] = {
+      {"{}", Fragments::kNeedless},
+      {"{payload_size: 548}", Fragments::kNeedless},  // 576 bytes with IPv4's header and ICMP's
+      {"{payload_size: 549}", Fragments::kAllowed},
+      {"{payload_size: 549, dont_fragment: true}", Fragments::kForbidden},
+      {"{payload_size: 8, dont_fragment: true}", Fragments::kForbidden},
+  };
+  for (const auto& [options, fragments] : kCases) {
+    EXPECT_EQ(Drive(options)->leg().datagram->fragments, fragments) << options;
+  }
 }
 
 TEST(IcmpProber, AnAnswerPasses) {

@@ -212,10 +212,11 @@ TEST_F(DatagramSocketsTest, EqualOptionsShareSockets) {
   EXPECT_EQ(ids.count(JoinUdp(IpFamily::kV6).socket), 0u);
 }
 
-TEST(DatagramSocketOptions, QuestionsAreNeverDividedAndEchoesWhereAsked) {
-  const auto discovers = [](Transport transport, bool dont_fragment) {
+TEST(DatagramSocketOptions, OnlyWhatMayBeTooLargeIsDivided) {
+  using Fragments = DatagramOptions::Fragments;
+  const auto discovers = [](Transport transport, Fragments fragments) {
     const auto opened =
-        OpenDatagramSocket({.transport = transport, .datagram = {.dont_fragment = dont_fragment}});
+        OpenDatagramSocket({.transport = transport, .datagram = {.fragments = fragments}});
     EXPECT_EQ(opened.error, 0);
     int value = -1;
     socklen_t size = sizeof value;
@@ -223,9 +224,11 @@ TEST(DatagramSocketOptions, QuestionsAreNeverDividedAndEchoesWhereAsked) {
     close(opened.fd);
     return value;
   };
-  EXPECT_EQ(discovers(Transport::kUdp, false), IP_PMTUDISC_PROBE);
-  EXPECT_EQ(discovers(Transport::kIcmp, false), IP_PMTUDISC_DONT);
-  EXPECT_EQ(discovers(Transport::kIcmp, true), IP_PMTUDISC_PROBE);
+  for (const Transport transport : {Transport::kUdp, Transport::kIcmp}) {
+    EXPECT_EQ(discovers(transport, Fragments::kAllowed), IP_PMTUDISC_DONT);
+    EXPECT_EQ(discovers(transport, DatagramOptions().fragments), IP_PMTUDISC_PROBE);
+    EXPECT_EQ(discovers(transport, Fragments::kForbidden), IP_PMTUDISC_PROBE);
+  }
 }
 
 TEST_F(DatagramSocketsTest, SocketsNobodyUsesMakeRoom) {
