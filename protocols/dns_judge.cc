@@ -27,6 +27,7 @@ void DnsJudge::SayNumber(uint64_t number) {
 Outcome DnsJudge::Judge(const DnsReply& reply) {
   if (const Outcome outcome = JudgeRcode(reply); outcome != Outcome::kOk) return outcome;
   if (reply.truncated() && module_.fail_if_truncated) return Outcome::kValidationTruncated;
+  if (!module_.has_rules && expect_.answer_contains.empty()) return JudgeExpect(reply);
   for (size_t i = 0; i < kDnsSections; ++i) {
     const Outcome outcome = JudgeSection(reply, static_cast<DnsSection>(i));
     if (outcome != Outcome::kOk) return outcome;
@@ -41,7 +42,7 @@ Outcome DnsJudge::JudgeRcode(const DnsReply& reply) {
     Say(module_.unknown_rcode);
     return Outcome::kProberConfig;
   }
-  const std::vector<uint16_t>& good = own ? expect_.rcodes : module_.valid_rcodes;
+  const DnsRcodes& good = own ? expect_.rcodes : module_.valid_rcodes;
   if (std::find(good.begin(), good.end(), reply.rcode) != good.end()) return Outcome::kOk;
   const auto say = [this](uint16_t rcode) {
     const std::string_view name = DnsRcodeName(rcode);

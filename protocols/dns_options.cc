@@ -27,7 +27,10 @@ class ModuleReader {
     ReadRcodes();
     static constexpr std::string_view kRules[kDnsSections] = {
         "validate_answer_rrs", "validate_authority_rrs", "validate_additional_rrs"};
-    for (size_t i = 0; i < kDnsSections; ++i) ReadRules(kRules[i], &module_.rules[i]);
+    for (size_t i = 0; i < kDnsSections; ++i) {
+      ReadRules(kRules[i], &module_.rules[i]);
+      module_.has_rules = module_.has_rules || !module_.rules[i].empty();
+    }
     ReadEdns();
     ReadTruncation();
     in_.Finish();

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "engine/contract/task.h"
 #include "protocols/dns_message.h"
 #include "protocols/options.h"
@@ -34,6 +35,9 @@ struct DnsRules {
   }
 };
 
+// In place: an answer is judged without a look at another cache line.
+using DnsRcodes = absl::InlinedVector<uint16_t, 8>;
+
 struct DnsModule final : Module {
   static constexpr uint16_t kMinUdpBytes = 512;       // what answers without EDNS may have
   static constexpr uint16_t kDefaultEdnsSize = 1232;  // where `dnssec_ok` asks for EDNS
@@ -46,8 +50,18 @@ struct DnsModule final : Module {
     kSystem,  // the first of resolv.conf
   };
 
+  // Read by every run.
   Transport transport = Transport::kUdp;
-  bool tls = false;  // dns_over_tls: needs tcp, and fails probes over udp
+  bool tls = false;        // dns_over_tls: needs tcp, and fails probes over udp
+  bool has_rules = false;  // any of `rules`
+  bool retry_over_tcp = false, fail_if_truncated = false;
+  uint16_t edns_size = 0;  // 0: no EDNS
+  Duration retransmit{};   // 0: never
+  DnsRcodes valid_rcodes;
+  // A name in valid_rcodes that is none: probes fail when they get there.
+  std::string unknown_rcode;
+
+  std::array<DnsRules, kDnsSections> rules;
   TlsProfile tls_profile;
   const TlsProfile* first_tls() const override { return tls ? &tls_profile : nullptr; }
   std::string query_name;  // "": the target is the name
@@ -59,26 +73,17 @@ struct DnsModule final : Module {
   Server server = Server::kTarget;
   HostPort server_address;  // kNamed
 
-  std::vector<uint16_t> valid_rcodes;
-  std::string
-      unknown_rcode;  // a name in valid_rcodes that is none: probes fail when they get there
-  std::array<DnsRules, kDnsSections> rules;
-
-  uint16_t edns_size = 0;  // 0: no EDNS
   bool dnssec_ok = false;
-  bool retry_over_tcp = false, fail_if_truncated = false;
-  Duration retransmit{};  // 0: never
 
   uint16_t port() const { return tls ? 853 : 53; }
   // A larger answer over UDP is malformed, as for blackbox_exporter.
   size_t udp_limit() const { return edns_size > kMinUdpBytes ? edns_size : kMinUdpBytes; }
-  bool has_rules() const { return !rules[0].empty() || !rules[1].empty() || !rules[2].empty(); }
 };
 
 // The task's own `expect`. All of it must hold, besides the module's rules.
 struct DnsExpect {
   static constexpr size_t kMaxTexts = 64;
-  std::vector<uint16_t> rcodes;              // in place of the module's; empty: those
+  DnsRcodes rcodes;                          // in place of the module's; empty: those
   std::vector<std::string> answer_contains;  // each in some record of the answer section
   uint32_t min_answers = 0;
 };

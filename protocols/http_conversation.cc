@@ -18,6 +18,7 @@ HttpConversation::HttpConversation(const Task& task, const ConversationContext& 
       answer_(module_, context.buffers) {
   __builtin_prefetch(target_.request.data());  // not read since the last run
   __builtin_prefetch(target_.request.data() + 64);
+  __builtin_prefetch(target_.expect.get());
 }
 
 HttpConversation::~HttpConversation() = default;

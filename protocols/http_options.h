@@ -55,7 +55,29 @@ struct HttpModule final : Module {
   enum class Auth : uint8_t { kNone, kBasic, kHeader };
   enum class Version : uint8_t { kNone = 0, k10 = 1, k11 = 2, k2 = 4 };
 
+  // Read by every run.
+  // How long after it was opened a connection carries further runs; 0: each run has its own. Only
+  // with a method that may be sent twice, over HTTP/1.1, straight to the target.
+  Duration keep;
+  uint64_t header_size_limit = kDefaultHeaderLimit;
+  uint64_t body_size_limit = 0;  // after decompression; 0: none
+  Compression compression = Compression::kNone;
+  bool limits_versions = false;  // valid_http_versions was given, even if none of it is ours
+  uint8_t valid_versions = 0;    // bits of Version; 0: any
+  bool fail_if_ssl = false, fail_if_not_ssl = false;
+  bool follow_redirects = true;
+  bool export_untrusted_certificates = true;
+  bool names_files = false;  // the request cannot be rendered at load
+  // Why no probe of this module can be made: a key that does not work yet, a method that is no
+  // token. Such modules load (with a warning) and are refused at the start of each probe.
+  std::string refusal;
+  bool refused_before_resolving = false;
+  std::unique_ptr<const ProxyOptions> proxies;  // null: none
   std::string method = "GET";
+  StatusSet valid_status;
+  RegexList body_matches, body_not_matches;  // fail if any matches; fail unless all match
+  std::vector<HttpHeaderRule> header_matches, header_not_matches;
+
   std::vector<HttpHeader> headers;  // in file order, names unique in any case, without Host
   std::string host;                 // a Host header of the module; empty: the URL's
   std::vector<HttpExtraHeader> extra_headers;
@@ -66,33 +88,9 @@ struct HttpModule final : Module {
   std::string auth_type;          // kHeader
   HttpSecret credentials;         // kHeader
 
-  StatusSet valid_status;
-  uint8_t valid_versions = 0;    // bits of Version; 0: any
-  bool limits_versions = false;  // valid_http_versions was given, even if none of it is ours
-  Compression compression = Compression::kNone;
-  uint64_t body_size_limit = 0;  // after decompression; 0: none
-  uint64_t header_size_limit = kDefaultHeaderLimit;
-  // How long after it was opened a connection carries further runs; 0: each run has its own. Only
-  // with a method that may be sent twice, over HTTP/1.1, straight to the target.
-  Duration keep;
-  bool fail_if_ssl = false, fail_if_not_ssl = false;
-  bool follow_redirects = true;
-  RegexList body_matches, body_not_matches;  // fail if any matches; fail unless all match
-  std::vector<HttpHeaderRule> header_matches, header_not_matches;
-
-  std::unique_ptr<const ProxyOptions> proxies;  // null: none
-
   TlsProfile tls;
   const TlsProfile* first_tls() const override { return &tls; }
   Duration keeps() const override { return keep; }
-  bool export_untrusted_certificates = true;
-
-  // Why no probe of this module can be made: a key that does not work yet, a method that is no
-  // token. Such modules load (with a warning) and are refused at the start of each probe.
-  std::string refusal;
-  bool refused_before_resolving = false;
-
-  bool names_files = false;  // the request cannot be rendered at load
 
   bool has_header_rules() const { return !header_matches.empty() || !header_not_matches.empty(); }
   bool has_body_rules() const { return !body_matches.empty() || !body_not_matches.empty(); }

@@ -25,16 +25,18 @@ struct Module {
   virtual ~Module() = default;
   std::string name;  // "" for a task's inline options
   const Prober* prober = nullptr;
-  Duration timeout{};       // 0: unset
-  MetricsSettings metrics;  // of its tasks, in place of the file's
-  NetworkOptions network;
+  Duration timeout{};              // 0: unset
+  MetricsSettings metrics;         // of its tasks, in place of the file's
+  bool has_credentials = false;    // probes show the target a secret
   std::vector<std::string> files;  // every path the options name, for Files::Watch
   uint64_t content_hash = 0;       // equal hash = equal options; used to tell changed tasks
-  // Where probes with these options may go, besides the process's policy. Null: anywhere.
-  std::shared_ptr<const ProbePolicy> policy;
   // A key of blackbox_exporter's that does not work yet: no probe can be made. "" for none.
   std::string unsupported;
-  bool has_credentials = false;  // probes show the target a secret
+
+  // What every run reads is together: from here on, and the first of what a protocol adds.
+  // Where probes with these options may go, besides the process's policy. Null: anywhere.
+  std::shared_ptr<const ProbePolicy> policy;
+  NetworkOptions network;
 
   // Of the first leg, where that speaks TLS; null: there is none.
   virtual const TlsProfile* first_tls() const { return nullptr; }

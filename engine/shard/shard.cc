@@ -173,7 +173,7 @@ void Shard::FetchAhead() {
   if (entry && entry->record) entry->record->tally.Fetch(2);
   if (!next()) return;
   if (entry) {
-    FetchLines(entry->task->module.get(), kFetchedOptions);
+    FetchLines(&entry->task->module->policy, kFetchedOptions);
     FetchLines(entry->task->plan.get(), kFetchedOptions);
     if (entry->record) entry->record->tally.Fetch(1);
   }

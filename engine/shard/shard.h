@@ -88,7 +88,8 @@ class Shard final : private ProbeTable::Owner {
   static constexpr int kStartsPerTurn = 256;
   static constexpr int kStartsPerLook = 16;            // at the clock
   static constexpr uint64_t kMostSkipped = 1'000'000;  // slots of one jump that are counted
-  // Of a module and of a target's plan, whose sizes only their protocol knows: their beginnings.
+  // Of what runs read of a module, and of a target's plan, whose sizes only their protocol knows:
+  // their beginnings.
   static constexpr size_t kFetchedOptions = 256;
   // Timers of far slots are re-armed at least this often, so that the wall clock's drift shows.
   static constexpr Duration kArmAhead = Minutes(10);

@@ -28,7 +28,7 @@ TEST(DnsOptions, DefaultsAreBlackboxExporters) {
   EXPECT_EQ(module.transport, DnsModule::Transport::kUdp);
   EXPECT_TRUE(module.recursion_desired);
   EXPECT_THAT(module.valid_rcodes, ElementsAre(0));
-  EXPECT_FALSE(module.has_rules());
+  EXPECT_FALSE(module.has_rules);
   EXPECT_EQ(module.edns_size, 0);
   EXPECT_EQ(module.udp_limit(), 512u);
   EXPECT_FALSE(module.retry_over_tcp || module.fail_if_truncated || module.dnssec_ok);
@@ -66,6 +66,7 @@ strict: true
   EXPECT_EQ(module.query_type, 65);
   EXPECT_EQ(module.query_class, 3);
   EXPECT_THAT(module.valid_rcodes, ElementsAre(3, 4));
+  EXPECT_TRUE(module.has_rules);
   EXPECT_EQ(module.rules[0].matches[0].text, "a");
   EXPECT_EQ(module.rules[0].all_match[0].text, "b");
   EXPECT_EQ(module.rules[1].not_matches[0].text, "c");
