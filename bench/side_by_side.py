@@ -51,6 +51,9 @@ modules:
     timeout: 5s
     dns: {query_name: www.farm.test, query_type: A, preferred_ip_protocol: ip4}
 """
+# Of our tasks, whose targets are servers as they are for that module.
+QUESTION = ("dns: {query_name: www.farm.test, query_type: A, preferred_ip_protocol: ip4}, "
+            "expect: {min_answers: 1}")
 
 NGINX = """
 daemon off;
