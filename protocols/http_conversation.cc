@@ -189,6 +189,13 @@ Step HttpConversation::EndHead(const HttpHead& head, Instant at) {
   if (head.status == 101 && !module_.FindHeader("upgrade")) {
     return Broken(Outcome::kHeadersMalformed, "an upgrade nobody asked for", at);
   }
+  constexpr int kRequestTimeout = 408;
+  if (reused_ && head.status == kRequestTimeout && !head.persistent) {
+    // The server gave up waiting before our request was there (RFC 9110 section 15.5.9).
+    processing_ = processing_ - (first_byte_at_ - opened_at_);
+    ForgetReusedLeg();
+    return Step::Replace();
+  }
   status_ = static_cast<uint16_t>(head.status);
   version_ = head.version;
   const std::string_view location = answer_.fields.First("location");

@@ -171,8 +171,9 @@ struct LegPlan {
   const DatagramOptions* datagram = nullptr;  // kUdp, kIcmp; nullptr: defaults
   // kTcp: the connection may be one that an earlier run of the task opened and left, no longer ago
   // than this, and may be left for a later run (Step::reusable). Zero: neither. For what may be
-  // asked twice only: an old connection that ends before it brought anything is replaced by a new
-  // one within the run, and OnOpen is told again. So the strings stay valid as long as the leg.
+  // asked twice only: an old connection that ends before it brought anything (or Step::Replace) is
+  // replaced by a new one within the run, and OnOpen is told again. So the strings stay valid as
+  // long as the leg.
   Duration keep{};
 };
 
@@ -226,7 +227,7 @@ struct NetworkError {
 
 // What a conversation wants next.
 struct [[nodiscard]] Step {
-  enum class Kind : uint8_t { kMore, kPass, kFail, kSecure, kOpen };
+  enum class Kind : uint8_t { kMore, kPass, kFail, kSecure, kOpen, kReplace };
   Kind kind = Kind::kMore;
   Outcome outcome = Outcome::kOk;  // kFail: any outcome that is not kOk
   bool reusable = false;  // kPass, kFail: the connection may carry another run (LegPlan::keep)
@@ -260,6 +261,13 @@ struct [[nodiscard]] Step {
     Step s;
     s.kind = Kind::kOpen;
     s.leg = &leg;
+    return s;
+  }
+  // The reused connection had ended, so its peer says on it: a new one takes its place, as if it
+  // had brought nothing.
+  static Step Replace() {
+    Step s;
+    s.kind = Kind::kReplace;
     return s;
   }
   static Step Secure(const TlsProfile& tls, std::string_view server_name) {

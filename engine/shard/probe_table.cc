@@ -126,6 +126,9 @@ void ProbeTable::Drive(Slot& slot, Step step, Instant at) {
         Flush(slot);
         next = StartTls(slot, *now.tls, now.server_name, at);
         break;
+      case Step::Kind::kReplace:
+        next = Replace(slot, at);
+        break;
       case Step::Kind::kOpen:
         CloseLeg(slot, true);
         next = OpenLeg(slot, *now.leg, at);
